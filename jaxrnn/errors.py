@@ -1,0 +1,49 @@
+"""What can go wrong with what a user gives, by name.
+
+Every message is one sentence that says what was given, what was expected and what to do, so that a
+command line can print it as it stands instead of a traceback.
+"""
+
+
+class InputError(ValueError):
+    """What was given cannot be used; the message is the sentence to show."""
+
+
+class CorpusError(InputError):
+    """A text cannot be read, or is too short for what is asked of it."""
+
+
+class VocabularyError(InputError):
+    """A character or a token lies outside the vocabulary."""
+
+
+class ModelFileError(InputError):
+    """A model file is not one, or cannot be read or written."""
+
+
+class CorruptFileError(ModelFileError):
+    """A model file was damaged after it was written."""
+
+
+class NonFiniteError(ArithmeticError):
+    """Training produced infinity or not-a-number at `step`."""
+
+    def __init__(self, message: str, step: int):
+        """Keep the step beside the message."""
+        super().__init__(message)
+        self.step = step
+
+
+class MissingExtraError(ImportError):
+    """An optional package is not installed.
+
+    Example:
+      >>> print(MissingExtraError("matplotlib", extra="plot"))
+      matplotlib is not installed; get it with: pip install 'jaxrnn[plot]'
+    """
+
+    def __init__(self, package: str, extra: str):
+        """Name the package and the extra that brings it."""
+        super().__init__(
+            f"{package} is not installed; get it with: pip install 'jaxrnn[{extra}]'", name=package
+        )
