@@ -1,0 +1,29 @@
+"""Training: losses, one pure training step, and windows of a long sequence."""
+
+from jaxrnn.training.losses import bits, cross_entropy, mean_squared_error
+from jaxrnn.training.step import (
+    TrainMetrics,
+    TrainState,
+    adam,
+    init_state,
+    make_train_step,
+    make_update,
+    restart,
+)
+from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows
+
+__all__ = [
+    "TrainMetrics",
+    "TrainState",
+    "Windows",
+    "adam",
+    "bits",
+    "contiguous_windows",
+    "cross_entropy",
+    "init_state",
+    "make_train_step",
+    "make_update",
+    "mean_squared_error",
+    "restart",
+    "sliding_windows",
+]
