@@ -1,0 +1,168 @@
+"""Where text comes from, and which part of it is held out."""
+
+import errno
+import platform
+import stat
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrnn.errors import CorpusError
+
+MAX_BYTES = 2**30  # a text is held in memory, and as int32 tokens it is four times as large
+
+_NOT_LIBRARY = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+
+
+class Corpus(NamedTuple):
+    """A text and a line that says what it is."""
+
+    text: str | bytes
+    description: str
+
+
+class Split(NamedTuple):
+    """A sequence in two parts, and the name of the way it was parted."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    name: str
+
+
+def standard_library_source(limit: int = 2_000_000) -> Corpus:
+    """Source code of the running interpreter's standard library: real text without a download.
+
+    The `*.py` files in the order of their paths, without tests and installed packages. Files with a
+    character outside ASCII are left out, so that a few rare ones do not widen the vocabulary.
+
+    Args:
+      limit: number of characters to stop after.
+
+    Raises:
+      CorpusError: if the limit is not positive, or the interpreter came without source.
+
+    Example:
+      >>> corpus = standard_library_source(limit=1_000)
+      >>> len(corpus.text)
+      1000
+    """
+    if limit < 1:
+        raise CorpusError(f"the limit is {limit} characters; give a positive number.")
+    root = Path(sysconfig.get_path("stdlib"))
+    pieces, length = [], 0
+    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).parts):
+        if length >= limit:
+            break
+        if _NOT_LIBRARY.isdisjoint(path.relative_to(root).parts[:-1]):
+            raw = path.read_bytes()
+            if raw.isascii():
+                pieces.append(raw.decode("ascii"))
+                length += len(raw)
+    text = "".join(pieces)[:limit]
+    if not text:
+        raise CorpusError(f"no Python source was found in {root}: give a text file (--text FILE).")
+    return Corpus(
+        text=text,
+        description=f"standard library source of Python {platform.python_version()}, "
+        f"{len(text):,} characters of {len(pieces)} files (limit {limit:,})",
+    )
+
+
+def read_bytes(path: str | Path) -> Corpus:
+    """A file as it is, for the byte vocabulary.
+
+    Args:
+      path: the file.
+
+    Raises:
+      CorpusError: if it is missing, a directory, no regular file, unreadable, empty or above 1 GiB.
+
+    Example:
+      >>> read_bytes("no such file")
+      Traceback (most recent call last):
+      jaxrnn.errors.CorpusError: 'no such file' does not exist.
+    """
+    path = Path(path)
+    try:
+        # Asked before opening: opening a named pipe would wait for a writer.
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise CorpusError(f"'{path}' is a directory; give a file.")
+        if not stat.S_ISREG(status.st_mode):
+            raise CorpusError(f"'{path}' is not a regular file.")
+        if status.st_size > MAX_BYTES:
+            raise CorpusError(
+                f"'{path}' has {status.st_size:,} bytes, more than the {MAX_BYTES:,} that are read "
+                "into memory: give a part of it."
+            )
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CorpusError(f"'{path}' does not exist.") from error
+    except OSError as error:
+        reason = errno.errorcode.get(error.errno, "") if error.errno else ""
+        raise CorpusError(f"'{path}' cannot be read: {error.strerror or reason}.") from error
+    except ValueError as error:  # a NUL byte in the path
+        if isinstance(error, CorpusError):
+            raise
+        raise CorpusError(f"{str(path)!r} cannot be the name of a file.") from error
+    if not raw:
+        raise CorpusError(f"'{path}' is empty.")
+    return Corpus(text=raw, description=f"'{path}', {len(raw):,} bytes")
+
+
+def read_text(path: str | Path) -> Corpus:
+    """A UTF-8 file as characters.
+
+    A byte-order mark at the beginning is dropped, because it marks the encoding and is no text. All
+    else is kept as it is, CRLF line ends and NUL included.
+
+    Args:
+      path: the file.
+
+    Raises:
+      CorpusError: as `read_bytes` does, and if the file is not UTF-8, with the offset of the byte.
+    """
+    raw = read_bytes(path).text
+    try:
+        text = raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"'{path}' is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start:,}; "
+            "convert the file, or read it as bytes (--bytes)."
+        ) from error
+    if not text:
+        raise CorpusError(f"'{path}' holds nothing but a byte-order mark.")
+    return Corpus(text=text, description=f"'{path}', {len(text):,} characters")
+
+
+def split(tokens, held_out: float = 0.1) -> Split:
+    """Hold out the end of a sequence, in one piece, so that no window overlaps the other part.
+
+    Args:
+      tokens: [time].
+      held_out: share of the sequence at its end, above 0 and at most 1.
+
+    Raises:
+      CorpusError: if the share is out of range or holds out fewer than two tokens.
+
+    Example:
+      >>> train, validation, name = split(np.arange(100))
+      >>> len(train), len(validation), name
+      (90, 10, 'last 10% of the text')
+    """
+    if not 0 < held_out <= 1:
+        raise CorpusError(f"held out is {held_out}; give a share above 0 and at most 1.")
+    tokens = np.asarray(tokens)
+    boundary = len(tokens) - round(len(tokens) * held_out)
+    if len(tokens) - boundary < 2:
+        raise CorpusError(
+            f"{held_out:.0%} of {len(tokens):,} tokens leave {len(tokens) - boundary} to validate "
+            "on, but a prediction needs at least 2: give more text."
+        )
+    return Split(
+        train=tokens[:boundary],
+        validation=tokens[boundary:],
+        name=f"last {held_out:.0%} of the text",
+    )
