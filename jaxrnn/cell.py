@@ -1,0 +1,189 @@
+"""The contract: what a layer is, and what a cell adds to it. No mathematics lives here."""
+
+import abc
+import dataclasses
+import functools
+from typing import Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+Params = TypeVar("Params")
+Carry = TypeVar("Carry")
+
+
+class Layer(abc.ABC, Generic[Params, Carry]):
+    """What cells and networks share: a frozen description that holds no arrays.
+
+    A layer is a frozen dataclass, so it is hashable, comparable and picklable, and can be a static
+    argument of `jax.jit`. Parameters and carry are made by it and passed back to it; it keeps
+    neither.
+
+    Attributes:
+      input_size: width of one input vector (of a token layer: how many tokens there are).
+      output_size: width of one output vector.
+    """
+
+    input_size: int
+    output_size: int
+
+    @abc.abstractmethod
+    def init(self, key: jax.Array) -> Params:
+        """Draw parameters. The same key gives the same parameters.
+
+        `jax.eval_shape(layer.init, key)` is the specification that parameters are checked against.
+        """
+
+    @abc.abstractmethod
+    def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The carry before the first instant: zeros for every library layer."""
+
+    @abc.abstractmethod
+    def __call__(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
+        """Take ONE instant, for acting and sampling: `(params, carry, x) -> (carry, y)`."""
+
+    def start(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The carry a sequence begins with: `initial_carry` in the dtype of `params`.
+
+        Differs from `initial_carry` where the start is learned, since it then depends on `params`.
+        """
+        return cast(self.initial_carry(batch_shape), parameter_dtype(params))
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether `xs` holds token ids, `[time, *batch]`, with no axis of features."""
+        return False
+
+    def __repr__(self) -> str:
+        """The constructor call, without the fields that stand at their defaults."""
+        shown = (
+            f"{field.name}={_name(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Cell(Layer[Params, Carry]):
+    """What happens in one instant; a fold (`jaxrnn.folds`) joins instants into a sequence.
+
+    A cell of your own is a frozen dataclass with an `input_size` and three methods: `init`,
+    `initial_carry` and `step`. It acts on the last axis and takes any leading batch axes. That is
+    all that `scan` and `truncated` need; `bptt` asks for a `ManualCell`.
+
+    Example:
+      >>> import dataclasses, jax, jax.numpy as jnp, jaxrnn
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Leaky(jaxrnn.Cell):
+      ...     input_size: int
+      ...
+      ...     def init(self, key):
+      ...         return {"decay": jax.random.uniform(key)}
+      ...
+      ...     def initial_carry(self, batch_shape=()):
+      ...         return jnp.zeros((*batch_shape, self.input_size))
+      ...
+      ...     def step(self, params, carry, drive):
+      ...         h = params["decay"] * carry + drive
+      ...         return h, h
+      >>> cell = Leaky(3)
+      >>> carry, ys = jaxrnn.unroll(cell, cell.init(jax.random.key(0)), jnp.ones((5, 2, 3)))
+      >>> ys.shape
+      (5, 2, 3)
+    """
+
+    def project(self, params: Params, xs: jax.Array) -> Any:
+        """The part of the work that needs no carry, for one instant or for all of them at once.
+
+        Args:
+          params: parameters of this cell.
+          xs: `[*any, input_size]`.
+
+        Returns:
+          `drives`, one per input; what `step` then receives. The default gives `xs` back.
+        """
+        del params  # The default projects nothing.
+        return xs
+
+    @abc.abstractmethod
+    def step(self, params: Params, carry: Carry, drive: Any) -> tuple[Carry, jax.Array]:
+        """ONE instant, the pure function that `jax.lax.scan` folds: `(carry, y)`."""
+
+    def __call__(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
+        """`project` and `step` in one."""
+        return self.step(params, carry, self.project(params, x))
+
+    @property
+    def output_size(self) -> int:
+        """Width of `y`, read off one instant without computing it."""
+        return _output_size(self)
+
+
+class ManualCell(Cell[Params, Carry]):
+    """A cell that knows its own derivative, so that `jaxrnn.folds.bptt` can use it.
+
+    The backward pass runs the instants in reverse. What must be handed from instant to instant is
+    only the cotangent of the carry; weights and inputs wait until the loop is over.
+    """
+
+    @abc.abstractmethod
+    def forward(self, params: Params, carry: Carry, drive: Any) -> tuple[Carry, jax.Array, Any]:
+        """As `step`, and also what `backward` will need: `(carry, y, residual)`."""
+
+    @abc.abstractmethod
+    def backward(
+        self, params: Params, residual: Any, d_carry: Carry, d_y: jax.Array
+    ) -> tuple[Carry, Any]:
+        """One instant of backpropagation through time.
+
+        Args:
+          params: parameters of this cell.
+          residual: what `forward` kept of this instant.
+          d_carry: cotangent of the carry this instant handed on.
+          d_y: cotangent of its output.
+
+        Returns:
+          The cotangent of the carry this instant received, and `d_drive`, from which (with the
+          residual) `gradients` can form everything else.
+        """
+
+    @abc.abstractmethod
+    def gradients(
+        self, params: Params, xs: jax.Array, residuals: Any, d_drives: Any
+    ) -> tuple[Params, jax.Array]:
+        """After the loop: the cotangents of the parameters and of `xs`, each one contraction."""
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """`tree` with every floating-point leaf as `dtype`; other leaves stay as they are."""
+
+    def leaf(x: jax.Array) -> jax.Array:
+        return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(leaf, tree)
+
+
+def parameter_dtype(params: Any) -> Any:
+    """The floating-point dtype that `params` compute in (the default one if they have none)."""
+    leaves = jax.tree.leaves(params)
+    floating = [x.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.result_type(*floating) if floating else jnp.result_type(float)
+
+
+@functools.lru_cache(maxsize=1024)
+def specification(layer: Layer) -> Any:
+    """Shapes of the parameters of `layer`, as a tree of `jax.ShapeDtypeStruct`."""
+    return jax.eval_shape(layer.init, jax.random.key(0))
+
+
+@functools.lru_cache(maxsize=1024)
+def _output_size(cell: Cell) -> int:
+    def instant(key: jax.Array) -> jax.Array:
+        params = cell.init(key)
+        return cell(params, cell.start(params), jnp.zeros((cell.input_size,)))[1]
+
+    return jax.eval_shape(instant, jax.random.key(0)).shape[-1]
+
+
+def _name(value: Any) -> str:
+    return value.__name__ if callable(value) and hasattr(value, "__name__") else repr(value)

@@ -1,0 +1,28 @@
+"""Checks of what a description is made from; sequences are checked in `networks/border.py`."""
+
+import numbers
+from typing import Any
+
+
+def check_sizes(owner: Any, **sizes: Any) -> None:
+    """Raise unless every size is a positive integer.
+
+    Args:
+      owner: the description that is being made; its type is named in the message.
+      **sizes: what to check, by field name.
+
+    Raises:
+      TypeError: if a size is not an integer (True and 4.0 are not).
+      ValueError: if a size is not positive.
+
+    Example:
+      >>> check_sizes(object(), hidden_size=0)
+      Traceback (most recent call last):
+      ValueError: object: hidden_size must be a positive integer, got 0.
+    """
+    for name, size in sizes.items():
+        problem = f"{type(owner).__name__}: {name} must be a positive integer, got {size!r}."
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral):
+            raise TypeError(problem)
+        if size <= 0:
+            raise ValueError(problem)

@@ -1,0 +1,7 @@
+"""How instants are joined: functions `fold(cell, params, carry, xs) -> (carry, ys)`."""
+
+from jaxrnn.folds.bptt import bptt
+from jaxrnn.folds.scan import scan
+from jaxrnn.folds.truncated import Truncated, truncated
+
+__all__ = ["Truncated", "bptt", "scan", "truncated"]

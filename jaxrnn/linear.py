@@ -1,0 +1,47 @@
+"""The affine map: the one place where a kernel multiplies and a bias is broadcast."""
+
+import jax
+from jax import lax
+
+
+def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    """`x W + b` on the last axis, for any leading axes.
+
+    Args:
+      x: `[*any, inputs]`.
+      kernel: `[inputs, outputs]`.
+      bias: `[outputs]`, or None for a map without one.
+
+    Returns:
+      `[*any, outputs]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> affine(jnp.ones((5, 2, 3)), jnp.ones((3, 4)), jnp.zeros(4)).shape
+      (5, 2, 4)
+    """
+    y = x @ kernel
+    if bias is None:
+        return y
+    return y + lax.broadcast_in_dim(bias, y.shape, (y.ndim - 1,))
+
+
+def contract(xs: jax.Array, d_ys: jax.Array) -> jax.Array:
+    """`Σ xᵀ d_y` over all leading axes: the cotangent of the kernel of `y = x W`.
+
+    One matrix product over every instant and every row, however many axes they stand on.
+
+    Args:
+      xs: `[*any, inputs]`.
+      d_ys: `[*any, outputs]`.
+
+    Returns:
+      `[inputs, outputs]`.
+    """
+    leading = tuple(range(xs.ndim - 1))
+    return lax.dot_general(xs, d_ys, ((leading, leading), ((), ())))
+
+
+def sum_leading(d_ys: jax.Array) -> jax.Array:
+    """`Σ d_y` over all leading axes, `[*any, outputs] -> [outputs]`: the cotangent of a bias."""
+    return d_ys.sum(axis=tuple(range(d_ys.ndim - 1)))

@@ -1,0 +1,209 @@
+"""The border: what enters a layer is checked here, before anything is traced."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.cell import Cell, Layer, parameter_dtype, specification
+
+
+def batch_shape(layer: Layer, xs: jax.Array) -> tuple[int, ...]:
+    """The batch axes of a sequence that `layer` reads."""
+    return tuple(xs.shape[1:] if layer.takes_tokens else xs.shape[1:-1])
+
+
+def check_layer(layer: Any) -> None:
+    """Raise TypeError unless `layer` is a cell or a network, and not the class of one."""
+    if isinstance(layer, Layer):
+        return
+    if isinstance(layer, type) and issubclass(layer, Layer):
+        raise TypeError(
+            f"expected a cell or a network, got the class {layer.__name__}; make one first, "
+            f"as in {layer.__name__}(input_size=3, hidden_size=4)."
+        )
+    raise TypeError(
+        f"expected a cell or a network as the first argument, got {_kind(layer)}; "
+        "the order is unroll(layer, params, xs, carry)."
+    )
+
+
+def check_fold(fold: Any) -> None:
+    """Raise TypeError unless `fold` can be called, and be a static argument of `jax.jit`."""
+    if not callable(fold):
+        raise TypeError(
+            f"fold must be a function (cell, params, carry, xs) -> (carry, ys), such as "
+            f"jaxrnn.folds.scan; got {fold!r}."
+        )
+    try:
+        hash(fold)
+    except TypeError as error:
+        raise TypeError(f"fold must be hashable, so that JAX can recognise it; {error}.") from None
+
+
+def as_sequence(xs: Any) -> jax.Array:
+    """`xs` as a JAX array.
+
+    Raises:
+      TypeError: if it is not an array of numbers.
+    """
+    try:
+        return jnp.asarray(xs)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"xs must be an array of numbers, [time, *batch, features]; got {_kind(xs)}: {error}"
+        ) from None
+
+
+def check_params(layer: Layer, params: Any) -> None:
+    """Raise unless `params` are what `layer.init` makes, as to structure and shapes."""
+    expected = specification(layer)
+    _check_tree(f"{layer!r}: parameter", params, expected, "layer.init(key)")
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(
+                f"{layer!r}: parameter `{_path(path)}` has dtype {leaf.dtype}; "
+                "expected a floating-point one, as from layer.init(key)."
+            )
+
+
+def check_carry(layer: Layer, params: Any, carry: Any, batch: tuple[int, ...]) -> None:
+    """Raise unless `carry` is one of `layer` for the batch axes, in the params' dtype."""
+    expected = jax.eval_shape(lambda params: layer.start(params, batch), params)
+    origin = f"layer.initial_carry({batch})"
+    _check_tree(f"{layer!r}: carry", carry, expected, origin)
+    for (path, leaf), want in zip(
+        jax.tree_util.tree_flatten_with_path(carry)[0], jax.tree.leaves(expected), strict=True
+    ):
+        if leaf.dtype != want.dtype:
+            raise TypeError(
+                f"{layer!r}: carry `{_path(path)}` has dtype {leaf.dtype}, expected {want.dtype} "
+                "as the parameters have; cast one of them with .astype, or make the carry with "
+                "layer.start(params, batch_shape)."
+            )
+
+
+def check_sequence(layer: Layer, params: Any, xs: jax.Array) -> None:
+    """Raise unless `xs` is a sequence that `layer` reads: rank, width and dtype."""
+    if layer.takes_tokens:
+        _check_tokens(layer, xs)
+        return
+    size = layer.input_size
+    if xs.ndim < 2:
+        raise ValueError(
+            f"{layer!r}: xs has shape {xs.shape}; expected [time, *batch, {size}], at least two "
+            "axes. For one instant call layer(params, carry, x)."
+        )
+    if xs.shape[-1] != size:
+        hint = ""
+        if size in xs.shape:
+            hint = f" Axis {xs.shape.index(size)} has that width: are the axes in another order?"
+        raise ValueError(
+            f"{layer!r}: xs has shape {xs.shape}, so its last axis is {xs.shape[-1]} wide; "
+            f"expected input_size={size}, as [time, *batch, {size}].{hint}"
+        )
+    if not jnp.issubdtype(xs.dtype, jnp.floating):
+        raise TypeError(
+            f"{layer!r}: xs has dtype {xs.dtype}; expected floating-point vectors. Token ids go "
+            "through OneHot or Embedding first, other numbers through .astype."
+        )
+    dtype = parameter_dtype(params)
+    if jax.tree.leaves(params) and xs.dtype != dtype:
+        raise TypeError(
+            f"{layer!r}: xs has dtype {xs.dtype} but the parameters have {dtype}; cast one of "
+            f"them, as in xs.astype({dtype.name!r}), so that nothing is promoted unasked."
+        )
+
+
+def check_step(cell: Cell, params: Any, carry: Any, xs: jax.Array) -> None:
+    """Raise unless one instant of `cell` hands on a carry like the one it received."""
+    x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
+    try:
+        new_carry, _ = jax.eval_shape(cell, params, carry, x)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{cell!r}: one instant failed for x of shape {x.shape}: {error}"
+        ) from error
+    _check_tree(
+        f"{cell!r}: step returned a carry whose leaf", new_carry, carry, "the carry it was given"
+    )
+    for (path, new), old in zip(
+        jax.tree_util.tree_flatten_with_path(new_carry)[0], jax.tree.leaves(carry), strict=True
+    ):
+        if new.dtype != old.dtype:
+            raise TypeError(
+                f"{cell!r}: step turned the carry `{_path(path)}` from {old.dtype} into "
+                f"{new.dtype}; a carry must keep its dtype. Cast inside `step`, or start from "
+                "another carry."
+            )
+
+
+def _check_tokens(layer: Layer, tokens: jax.Array) -> None:
+    if not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise TypeError(
+            f"{layer!r}: xs has dtype {tokens.dtype}; expected integer token ids, [time, *batch]."
+        )
+    if tokens.ndim < 1:
+        raise ValueError(
+            f"{layer!r}: xs has shape (); expected [time, *batch], at least one axis. "
+            "For one instant call layer(params, carry, token)."
+        )
+    # JAX clamps an id that is out of range, in silence; where the values are known, say so instead.
+    if not isinstance(tokens, jax.core.Tracer) and tokens.size:
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= layer.input_size:
+            raise ValueError(
+                f"{layer!r}: xs holds token ids from {low} to {high}; "
+                f"expected 0 to {layer.input_size - 1}."
+            )
+
+
+def _check_tree(what: str, given: Any, expected: Any, origin: str) -> None:
+    given_leaves = _leaves(given)
+    expected_leaves = _leaves(expected)
+    if missing := expected_leaves.keys() - given_leaves.keys():
+        raise TypeError(_structure(what, given, expected, f"`{min(missing)}` is missing", origin))
+    if unexpected := given_leaves.keys() - expected_leaves.keys():
+        raise TypeError(
+            _structure(what, given, expected, f"`{min(unexpected)}` is not known", origin)
+        )
+    for path, leaf in given_leaves.items():
+        if not hasattr(leaf, "shape"):
+            raise TypeError(
+                f"{what} `{path}` is {_kind(leaf)}; expected an array, as from {origin}."
+            )
+        want = expected_leaves[path].shape
+        if leaf.shape != want:
+            raise ValueError(
+                f"{what} `{path}` has shape {leaf.shape}; expected {want}, as from {origin}."
+            )
+    if jax.tree.structure(given) != jax.tree.structure(expected):
+        raise TypeError(_structure(what, given, expected, "its containers differ", origin))
+
+
+def _structure(what: str, given: Any, expected: Any, problem: str, origin: str) -> str:
+    return (
+        f"{what} tree does not fit: {problem}. Got {_kind(given)}; "
+        f"expected {_kind(expected)}, as from {origin}."
+    )
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+    return {_path(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def _path(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path).lstrip(".") or "itself"
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words: an array by its shape, a tuple with names by its fields."""
+    if isinstance(value, jax.Array | np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        fields = ", ".join(
+            name if getattr(value, name) is not None else f"{name}=None" for name in value._fields
+        )
+        return f"{type(value).__name__}({fields})"
+    return f"a value of type {type(value).__name__}"

@@ -1,0 +1,192 @@
+"""Layers that treat every instant alike and carry nothing: below and above the cells."""
+
+import abc
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxrnn import checks, initializers
+from jaxrnn.initializers import Initializer
+from jaxrnn.linear import affine
+from jaxrnn.networks.network import Network
+
+
+class Pointwise(Network[Any, tuple[()]]):
+    """A network without a carry: each output depends on the input of its own instant only."""
+
+    @abc.abstractmethod
+    def map(self, params: Any, xs: jax.Array) -> jax.Array:
+        """`ys` from `xs`, on the last axis, for any leading axes."""
+
+    def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> tuple[()]:
+        """Nothing."""
+        del batch_shape  # Nothing is carried, for however many rows.
+        return ()
+
+    def __call__(self, params, carry, x):
+        """One instant."""
+        return carry, self.map(params, x)
+
+    def apply(self, params, carry, xs, fold):
+        """All instants at once; there is nothing to fold."""
+        del fold
+        return carry, self.map(params, xs)
+
+
+class LinearParams(NamedTuple):
+    """Weights of a `Linear` layer."""
+
+    kernel: Float[Array, "input output"]
+    bias: Float[Array, " output"] | None
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Linear(Pointwise):
+    """An affine map at every instant, as between the last cell and the logits: y = x W + b.
+
+    Attributes:
+      input_size: width of x.
+      output_size: width of y.
+      use_bias: whether b is there.
+      kernel_init: initializer of W.
+      bias_init: initializer of b.
+
+    Raises:
+      ValueError: if a size is not a positive integer.
+
+    Example:
+      >>> Linear(3, 4).output_size
+      4
+    """
+
+    input_size: int
+    output_size: int
+    use_bias: bool = True
+    kernel_init: Initializer = initializers.Glorot()
+    bias_init: Initializer = initializers.Constant(0.0)
+
+    def __post_init__(self):
+        checks.check_sizes(self, input_size=self.input_size, output_size=self.output_size)
+
+    def init(self, key: jax.Array) -> LinearParams:
+        """Draw W and b."""
+        kernel_key, bias_key = jax.random.split(key)
+        return LinearParams(
+            kernel=self.kernel_init(kernel_key, (self.input_size, self.output_size)),
+            bias=self.bias_init(bias_key, (self.output_size,)) if self.use_bias else None,
+        )
+
+    def map(
+        self, params: LinearParams, xs: Float[Array, "*any input"]
+    ) -> Float[Array, "*any output"]:
+        """X W + b."""
+        return affine(xs, params.kernel, params.bias)
+
+
+class EmbeddingParams(NamedTuple):
+    """Weights of an `Embedding`: one row per token."""
+
+    table: Float[Array, "tokens output"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Embedding(Pointwise):
+    """A learned vector for every token: y = table[x].
+
+    Reads integer ids `[time, *batch]`. `jaxrnn.unroll` refuses ids outside the table where it can
+    see them; under `jax.jit` they cannot be seen, and give NaN instead of another token's vector.
+
+    Attributes:
+      input_size: how many tokens there are.
+      output_size: width of a vector.
+      table_init: initializer of the table.
+
+    Raises:
+      ValueError: if a size is not a positive integer.
+
+    Example:
+      >>> embedding = Embedding(65, 16)
+      >>> params = embedding.init(jax.random.key(0))
+      >>> embedding.map(params, jnp.array([[1, 2], [3, 4]])).shape
+      (2, 2, 16)
+    """
+
+    input_size: int
+    output_size: int
+    table_init: Initializer = initializers.Normal(1.0)
+
+    def __post_init__(self):
+        checks.check_sizes(self, input_size=self.input_size, output_size=self.output_size)
+
+    @property
+    def takes_tokens(self) -> bool:
+        """True."""
+        return True
+
+    def init(self, key: jax.Array) -> EmbeddingParams:
+        """Draw the table."""
+        return EmbeddingParams(table=self.table_init(key, (self.input_size, self.output_size)))
+
+    def map(self, params: EmbeddingParams, xs: Int[Array, "*any"]) -> Float[Array, "*any output"]:
+        """table[x]."""
+        # Plain indexing would clamp an id that is too large to the last token, in silence.
+        return params.table.at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OneHot(Pointwise):
+    """The unit vector of a token: y is 1 at x and 0 elsewhere. No parameters.
+
+    Reads integer ids `[time, *batch]`.
+
+    Attributes:
+      input_size: how many tokens there are, and the width of y.
+      dtype: name of the dtype of y; None for JAX's default floating-point one. It has to be that of
+        the parameters of the layer above.
+
+    Raises:
+      ValueError: if the size is not a positive integer, or the dtype not a floating-point one.
+
+    Example:
+      >>> OneHot(3).map((), jnp.array([0, 2])).tolist()
+      [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+
+    input_size: int
+    dtype: str | None = None
+
+    def __post_init__(self):
+        checks.check_sizes(self, input_size=self.input_size)
+        if self.dtype is not None and self.dtype not in (
+            "bfloat16",
+            "float16",
+            "float32",
+            "float64",
+        ):
+            raise ValueError(
+                f"OneHot: dtype must be the name of a floating-point type such as 'float32', "
+                f"got {self.dtype!r}."
+            )
+
+    @property
+    def output_size(self) -> int:
+        """As many as there are tokens."""
+        return self.input_size
+
+    @property
+    def takes_tokens(self) -> bool:
+        """True."""
+        return True
+
+    def init(self, key: jax.Array) -> tuple[()]:
+        """Nothing; the key is not used."""
+        del key
+        return ()
+
+    def map(self, params: tuple[()], xs: Int[Array, "*any"]) -> Float[Array, "*any tokens"]:
+        """Unit vectors; all zero for an id outside 0 … input_size − 1."""
+        del params
+        return jax.nn.one_hot(xs, self.input_size, dtype=self.dtype or jnp.result_type(float))

@@ -1,0 +1,119 @@
+"""Layers on top of each other."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxrnn.cell import Layer
+from jaxrnn.networks.border import check_layer
+from jaxrnn.networks.network import Network, run
+
+
+class StackParams(NamedTuple):
+    """Parameters of a `Stack`, from the lowest layer up."""
+
+    layers: tuple[Any, ...]
+
+
+class StackCarry(NamedTuple):
+    """Carries of a `Stack`, from the lowest layer up."""
+
+    layers: tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Stack(Network[StackParams, StackCarry]):
+    """Layers on top of each other, each reading what the one below wrote; made by `stack`."""
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self):
+        if not self.layers:
+            raise ValueError("stack: got no layers; give at least one, as in stack(LSTM(3, 4)).")
+        for layer in self.layers:
+            check_layer(layer)
+        for number, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+            if below.output_size != above.input_size:
+                raise ValueError(
+                    f"stack: layer {number}, {below!r}, writes width {below.output_size}, but "
+                    f"layer {number + 1}, {above!r}, reads input_size={above.input_size}; "
+                    "make the two equal."
+                )
+
+    @property
+    def input_size(self) -> int:
+        """Width that the lowest layer reads."""
+        return self.layers[0].input_size
+
+    @property
+    def output_size(self) -> int:
+        """Width that the uppermost layer writes."""
+        return self.layers[-1].output_size
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether the lowest layer reads token ids."""
+        return self.layers[0].takes_tokens
+
+    def init(self, key: jax.Array) -> StackParams:
+        """Draw the parameters of every layer, each from a key of its own."""
+        keys = jax.random.split(key, len(self.layers))
+        pairs = zip(self.layers, keys, strict=True)
+        return StackParams(layers=tuple(layer.init(layer_key) for layer, layer_key in pairs))
+
+    def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> StackCarry:
+        """The initial carry of every layer."""
+        return StackCarry(layers=tuple(layer.initial_carry(batch_shape) for layer in self.layers))
+
+    def start(self, params: StackParams, batch_shape: tuple[int, ...] = ()) -> StackCarry:
+        """The start of every layer."""
+        pairs = zip(self.layers, params.layers, strict=True)
+        return StackCarry(layers=tuple(layer.start(own, batch_shape) for layer, own in pairs))
+
+    def __call__(self, params, carry, x):
+        """One instant, through all layers."""
+        carries = []
+        for layer, own, received in zip(self.layers, params.layers, carry.layers, strict=True):
+            handed_on, x = layer(own, received, x)
+            carries.append(handed_on)
+        return StackCarry(layers=tuple(carries)), x
+
+    def apply(self, params, carry, xs, fold):
+        """The whole sequence through the lowest layer, then through the next."""
+        carries = []
+        for layer, own, received in zip(self.layers, params.layers, carry.layers, strict=True):
+            handed_on, xs = run(layer, own, received, xs, fold)
+            carries.append(handed_on)
+        return StackCarry(layers=tuple(carries)), xs
+
+
+def stack(*layers: Layer) -> Stack:
+    """Put layers on top of each other: any cells and networks, of any widths that meet.
+
+    Args:
+      *layers: from the lowest up; each reads vectors of the width that the one below writes.
+
+    Returns:
+      A network whose parameters are `StackParams(layers=(…))` and whose carry is
+      `StackCarry(layers=(…))`.
+
+    Raises:
+      ValueError: if two neighbours' widths differ, or there is no layer.
+      TypeError: if something is not a layer.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxrnn
+      >>> model = jaxrnn.stack(
+      ...     jaxrnn.Embedding(65, 16),
+      ...     jaxrnn.LSTM(16, 32),
+      ...     jaxrnn.GRU(32, 24),
+      ...     jaxrnn.Linear(24, 65),
+      ... )
+      >>> carry, logits = jaxrnn.unroll(
+      ...     model, model.init(jax.random.key(0)), jnp.zeros((10, 2), int)
+      ... )
+      >>> logits.shape, carry.layers[1].h.shape
+      ((10, 2, 65), (2, 32))
+    """
+    return Stack(layers=tuple(layers))
