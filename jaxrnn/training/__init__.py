@@ -1,5 +1,6 @@
 """Training: losses, one pure training step, and windows of a long sequence."""
 
+from jaxrnn.training.epochs import History, run_epochs
 from jaxrnn.training.losses import bits, cross_entropy, mean_squared_error
 from jaxrnn.training.step import (
     TrainMetrics,
@@ -10,9 +11,11 @@ from jaxrnn.training.step import (
     make_update,
     restart,
 )
+from jaxrnn.training.two_biases import two_biases
 from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows
 
 __all__ = [
+    "History",
     "TrainMetrics",
     "TrainState",
     "Windows",
@@ -25,5 +28,7 @@ __all__ = [
     "make_update",
     "mean_squared_error",
     "restart",
+    "run_epochs",
     "sliding_windows",
+    "two_biases",
 ]
