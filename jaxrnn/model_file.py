@@ -5,6 +5,7 @@ SHA-256 over all of it: metadata and the name, dtype, shape and bytes of every a
 itself does not notice a flipped bit. Nothing in a file is ever executed.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -107,11 +108,8 @@ def check_writable(path: str | Path) -> None:
     Raises:
       ModelFileError: if it cannot go there.
     """
-    path = Path(path).resolve()
+    path, trial = _places(Path(path))
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        trial = _trial_name(path)
         trial.touch(exist_ok=False)
         trial.unlink()
     except OSError as error:
@@ -221,8 +219,7 @@ def _from_json(text):
 
 
 def _write_atomically(path, raw):
-    path = path.resolve()  # a link stays a link: the file it points to is replaced
-    trial = _trial_name(path)
+    path, trial = _places(path)
     try:
         with trial.open("xb") as file:
             file.write(raw)
@@ -233,11 +230,19 @@ def _write_atomically(path, raw):
     except (OSError, ModelFileError) as error:
         raise _not_writable(path, error) from error
     finally:
-        trial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            trial.unlink()
 
 
-def _trial_name(path):
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _places(path):
+    """Where the file goes, and beside it where it is written first."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path = path.resolve()  # a link stays a link: the file it points to is replaced
+        return path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    except (OSError, ValueError) as error:
+        raise _not_writable(path, error) from error
 
 
 def _not_writable(path, error):

@@ -1,0 +1,299 @@
+import builtins
+import dataclasses
+import json
+import os
+import pickle
+import random
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import jaxrnn
+from jaxrnn import description, initializers, model_file
+from jaxrnn.description import describe, from_description, register
+from jaxrnn.errors import CorruptFileError, ModelFileError
+from jaxrnn.model_file import check_writable, load_model, save_model
+
+LAYERS = [
+    jaxrnn.Elman(3, 4, activation=jax.nn.relu, recurrent_init=initializers.Identity()),
+    jaxrnn.GRU(3, 4, use_bias=False),
+    jaxrnn.ResetBeforeGRU(3, 4),
+    jaxrnn.stack(jaxrnn.Embedding(7, 5), jaxrnn.LSTM(5, 6), jaxrnn.Linear(6, 7)),
+    jaxrnn.stack(jaxrnn.OneHot(3), jaxrnn.residual(jaxrnn.GRU(3, 3))),
+    jaxrnn.bidirectional(jaxrnn.LSTM(3, 4), jaxrnn.GRU(3, 4), merge=jaxrnn.add),
+    jaxrnn.learned_carry(jaxrnn.reverse(jaxrnn.GRU(3, 4))),
+]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Scale(jaxrnn.Cell):
+    """A user's own cell, whose parameters are a dictionary."""
+
+    input_size: int
+
+    def init(self, key):
+        return {"scale": jnp.ones((self.input_size,)), "shift": jnp.zeros(())}
+
+    def initial_carry(self, batch_shape=()):
+        return ()
+
+    def step(self, params, carry, drive):
+        return carry, params["scale"] * drive
+
+
+def assert_same(left, right):
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+@pytest.mark.parametrize("layer", [*LAYERS, Scale(2)], ids=repr)
+def test_layers_survive_description(layer):
+    assert from_description(json.loads(json.dumps(describe(layer)))) == layer
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("layer", [*LAYERS, Scale(2)], ids=repr)
+def test_models_survive_the_file(tmp_path, key, layer, dtype):
+    path = tmp_path / "model.safetensors"
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype), layer.init(key))
+    save_model(path, layer, params, note="é😀", numbers=[1, 2.5, None])
+    network, loaded, metadata = load_model(path)
+    assert network == layer and metadata == {"note": "é😀", "numbers": [1, 2.5, None]}
+    assert_same(loaded, params)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_transposed_arrays_are_written_in_their_logical_order(tmp_path, key):
+    """safetensors by itself writes the memory of such an array as it lies."""
+    layer = jaxrnn.Linear(3, 5)
+    params = layer.init(key)
+    fortran = params._replace(kernel=np.asfortranarray(params.kernel))
+    assert not fortran.kernel.flags.c_contiguous
+    save_model(tmp_path / "model", layer, fortran)
+    assert_same(load_model(tmp_path / "model").params, params)
+
+
+@pytest.fixture
+def saved(tmp_path, key):
+    layer = jaxrnn.stack(jaxrnn.Embedding(5, 2), jaxrnn.GRU(2, 3), jaxrnn.Linear(3, 5))
+    path = tmp_path / "model.safetensors"
+    save_model(path, layer, layer.init(key), vocabulary={"characters": "abcde"})
+    return path
+
+
+def is_silent(path, good):
+    """Whether a damaged file was read as something else than what was saved."""
+    try:
+        network, params, metadata = load_model(path)
+    except ModelFileError as error:
+        assert str(path) in str(error)
+        return False
+    assert_same(params, good.params)
+    return (network, metadata) != (good.network, good.metadata)
+
+
+def test_no_damage_is_silent(saved):
+    raw, good = saved.read_bytes(), load_model(saved)
+    chance = random.Random(0)
+    damaged = [raw[:length] for length in chance.sample(range(len(raw)), 100)]
+    for bit in chance.sample(range(8 * len(raw)), 400):
+        flipped = bytearray(raw)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    for _ in range(50):
+        start = chance.randrange(len(raw))
+        damaged.append(raw[:start] + bytes(min(16, len(raw) - start)) + raw[start + 16 :])
+    damaged += [raw + b"\x00", raw + raw, raw[:8] + raw[9:]]
+    for content in damaged:
+        if content != raw:
+            saved.write_bytes(content)
+            assert not is_silent(saved, good)
+
+
+def test_swapped_arrays_are_noticed(tmp_path, key):
+    """Both files are sound; only the digest knows which bytes belong to which description."""
+    layer = jaxrnn.Linear(2, 2)
+    for name, draw in zip("ab", jax.random.split(key), strict=True):
+        save_model(tmp_path / name, layer, layer.init(draw))
+    raws = [(tmp_path / name).read_bytes() for name in "ab"]
+    assert len(raws[0]) == len(raws[1])
+    size = 8 + int.from_bytes(raws[0][:8], "little")
+    (tmp_path / "c").write_bytes(raws[0][:size] + raws[1][size:])
+    with pytest.raises(CorruptFileError, match="SHA-256"):
+        load_model(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x00" * 7, b"hello world, this is text" * 99, b"\xff" * 64, b"\x00" * 64]
+)
+def test_foreign_files(tmp_path, raw):
+    path = tmp_path / "foreign"
+    path.write_bytes(raw)
+    with pytest.raises(CorruptFileError, match="foreign.*not a model file"):
+        load_model(path)
+
+
+def test_files_that_hold_no_model(tmp_path, saved, monkeypatch):
+    safetensors.numpy.save_file({"w": np.zeros(3)}, tmp_path / "other")
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in {
+        "other": "not one that jaxrnn wrote",
+        "missing": "No such file",
+        ".": "not a regular file",
+        "pipe": "not a regular file",
+    }.items():
+        with pytest.raises(ModelFileError, match=message):
+            load_model(tmp_path / name)
+    monkeypatch.setattr(model_file, "MAX_BYTES", 10)
+    with pytest.raises(ModelFileError, match="larger than the 10 bytes"):
+        load_model(saved)
+
+
+def forge(path, network, arrays, version=model_file.FORMAT, metadata="{}"):
+    """A file with a valid digest around anything: what a hostile sender can make."""
+    texts = {"jaxrnn_format": version, "network": network, "metadata": metadata}
+    header = texts | {"sha256": model_file._digest(texts, arrays)}
+    path.write_bytes(safetensors.numpy.save(arrays, metadata=header))
+
+
+HOSTILE = [
+    "not json",
+    "[" * 100_000,
+    "null",
+    "5",
+    '"LSTM"',
+    "{}",
+    "[]",
+    '{"type": "os.system", "command": "true"}',
+    '{"type": "tanh"}',
+    '{"function": "tanh"}',
+    '{"function": "LSTM"}',
+    '{"function": "__import__"}',
+    '{"type": "LSTM"}',
+    '{"type": "LSTM", "input_size": 3, "hidden_size": 4, "extra": 1}',
+    '{"type": "LSTM", "input_size": -3, "hidden_size": 4}',
+    '{"type": "LSTM", "input_size": "3", "hidden_size": 4}',
+    '{"type": "LSTM", "input_size": 3, "hidden_size": 1e400}',
+    '{"type": "Linear", "input_size": 2, "output_size": 99999999999999999999}',
+    '{"type": "Linear", "input_size": 2, "output_size": 2, "kernel_init": 7}',
+    '{"type": "Linear", "input_size": 2, "output_size": 2, "kernel_init": {"function": "tanh"}}',
+    '{"type": "Stack", "layers": []}',
+    '{"type": "Stack", "layers": 5}',
+    '{"type": "Stack", "layers": [5]}',
+    '{"type": "Reverse", "layer": ' * 40 + "5" + "}" * 40,
+]
+
+
+@pytest.mark.parametrize("network", HOSTILE, ids=lambda text: text[:70])
+def test_hostile_descriptions_are_refused(tmp_path, network):
+    forge(tmp_path / "hostile", network, {"kernel": np.zeros((2, 2)), "bias": np.zeros(2)})
+    with pytest.raises(ModelFileError, match="hostile"):
+        load_model(tmp_path / "hostile")
+
+
+def test_other_versions_and_wrong_shapes_are_refused(tmp_path):
+    path, network = tmp_path / "forged", json.dumps(describe(jaxrnn.Linear(2, 2)))
+    good = {"kernel": np.zeros((2, 2)), "bias": np.zeros(2)}
+    forge(path, network, good)
+    load_model(path)
+    forge(path, network, good, version="99")
+    with pytest.raises(ModelFileError, match="version '99'"):
+        load_model(path)
+    forge(path, network, good, metadata="{")
+    with pytest.raises(ModelFileError, match="no JSON"):
+        load_model(path)
+    for wrong in (
+        good | {"kernel": np.zeros((4, 1))},
+        good | {"extra": np.zeros(1)},
+        {"kernel": np.zeros((2, 2))},
+    ):
+        forge(path, network, wrong)
+        with pytest.raises(ModelFileError, match="do not belong"):
+            load_model(path)
+
+
+def test_loading_runs_no_code(saved, monkeypatch):
+    def bomb(*args, **kwargs):
+        raise AssertionError("code was about to run")
+
+    for owner, name in [(pickle, "loads"), (pickle, "load"), (pickle, "Unpickler")]:
+        monkeypatch.setattr(owner, name, bomb)
+    monkeypatch.setattr(builtins, "eval", bomb)
+    load_model(saved)
+
+
+def test_float64_is_not_rounded_in_silence(saved):
+    with jax.enable_x64(False), pytest.raises(ModelFileError, match="jax_enable_x64"):
+        load_model(saved)
+
+
+def test_only_what_belongs_together_is_saved(tmp_path, key):
+    layer = jaxrnn.Linear(2, 3)
+    with pytest.raises(ModelFileError, match="do not belong"):
+        save_model(tmp_path / "model", layer, jaxrnn.Linear(3, 2).init(key))
+    with pytest.raises(ModelFileError, match="JSON"):
+        save_model(tmp_path / "model", layer, layer.init(key), note={1, 2})
+    unknown = jaxrnn.Elman(2, 3, activation=lambda x: x)
+    with pytest.raises(ModelFileError, match="register"):
+        save_model(tmp_path / "model", unknown, unknown.init(key))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_means_one_thing():
+    assert register(Scale) is Scale
+    with pytest.raises(ValueError, match="already registered"):
+        register(jnp.cos, name="tanh")
+    assert description.from_description({"function": "tanh"}) is jnp.tanh
+
+
+def test_a_failed_write_leaves_the_old_file(saved, key, monkeypatch):
+    before = saved.read_bytes()
+    layer = jaxrnn.Linear(2, 2)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_file.os, "fsync", full)
+        with pytest.raises(ModelFileError, match="No space left"):
+            save_model(saved, layer, layer.init(key))
+
+    def garbled(arrays, metadata):
+        return safetensors_save(arrays, metadata)[:-1] + b"\x7f"
+
+    safetensors_save = safetensors.numpy.save
+    monkeypatch.setattr(model_file.safetensors.numpy, "save", garbled)
+    with pytest.raises(ModelFileError, match="SHA-256"):
+        save_model(saved, layer, layer.init(key))
+    assert saved.read_bytes() == before and list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_link_stays_a_link(tmp_path, saved, key):
+    link = tmp_path / "link"
+    link.symlink_to(saved)
+    layer = jaxrnn.Linear(2, 2)
+    save_model(link, layer, layer.init(key))
+    assert link.is_symlink() and load_model(saved).network == layer
+
+
+@pytest.mark.parametrize("place", [".", "none/model", "file/model", "nul\x00"])
+def test_places_where_nothing_can_be_written(tmp_path, key, place):
+    (tmp_path / "file").touch()
+    layer = jaxrnn.Linear(2, 2)
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        check_writable(tmp_path / place)
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        save_model(tmp_path / place, layer, layer.init(key))
+
+
+def test_checking_leaves_nothing_behind(saved):
+    before = saved.read_bytes()
+    check_writable(saved)
+    check_writable(saved.parent / "new")
+    assert saved.read_bytes() == before and list(saved.parent.iterdir()) == [saved]
