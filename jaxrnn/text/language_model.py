@@ -40,12 +40,6 @@ class ModelConfig:
     embedding_size: int = 64
     """Width of a character's learned vector; 0 reads characters as one-hot vectors."""
 
-    def __post_init__(self):
-        """Refuse sizes that describe no network."""
-        _check_positive(layers=self.layers, hidden_size=self.hidden_size)
-        if self.embedding_size < 0:
-            raise InputError(f"embedding_size is {self.embedding_size}; give 0 or more.")
-
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -65,10 +59,6 @@ class TrainConfig:
     """Updates between two reports."""
     seed: int = 0
     """Seed of the initial parameters."""
-
-    def __post_init__(self):
-        """Refuse numbers that describe no training."""
-        _check_positive(**{k: v for k, v in dataclasses.asdict(self).items() if k != "seed"})
 
 
 class LanguageModel(NamedTuple):
@@ -100,10 +90,16 @@ def build_network(config: ModelConfig, vocabulary_size: int):
     Returns:
       A `jaxrnn.Stack`.
 
+    Raises:
+      InputError: if a size is not positive.
+
     Example:
       >>> build_network(ModelConfig(cell="gru", layers=1, embedding_size=0), 10).output_size
       10
     """
+    _check_positive(layers=config.layers, hidden_size=config.hidden_size)
+    if config.embedding_size < 0:
+        raise InputError(f"embedding_size is {config.embedding_size}; give 0 or more.")
     cell = {"elman": jaxrnn.Elman, "lstm": jaxrnn.LSTM, "gru": jaxrnn.GRU}[config.cell]
     if config.embedding_size:
         first = jaxrnn.Embedding(vocabulary_size, config.embedding_size)
@@ -150,9 +146,13 @@ def fit(network, config: TrainConfig, train, validation) -> Iterator[Report]:
       An iterator of reports, one per `config.report_every` updates and one at the end.
 
     Raises:
+      InputError: if a number in the configuration is not positive.
       CorpusError: if the text is too short for one window.
       NonFiniteError: if a loss or a gradient is not finite; the report before it is still good.
     """
+    numbers = dataclasses.asdict(config)
+    del numbers["seed"]
+    _check_positive(**numbers)
     windows = contiguous_windows(train, config.batch, config.window)
     optimizer = adam(
         optax.cosine_decay_schedule(config.learning_rate, config.steps, alpha=0.1),
