@@ -1,0 +1,234 @@
+"""The commands of `examples/char_lm.py`, as a user runs them: in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxrnn import model_file, text
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "char_lm.py"
+SMALL = [
+    *("--hidden-size", "16", "--embedding-size", "8", "--layers", "1", "--batch", "4"),
+    *("--window", "16", "--steps", "30", "--report-every", "10", "--length", "40"),
+]
+WRITTEN = "the quick brown fox jumps over the lazy dog\n" * 50
+
+
+def start(folder, *arguments, **settings):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1]), "PYTHONWARNINGS": "error"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **settings,
+    )
+
+
+def run(folder, *arguments):
+    process = start(folder, *arguments)
+    out, errors = process.communicate(timeout=120)
+    return process.returncode, out, errors
+
+
+def refuse(folder, *arguments):
+    """The one sentence with which the command refuses its arguments."""
+    status, _, errors = run(folder, *arguments)
+    assert status == 2, errors
+    assert errors.startswith("error: ") and errors.count("\n") == 1 and "Traceback" not in errors
+    return errors
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder in which `train` has run, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "fox.txt").write_text(WRITTEN)
+    status, out, errors = run(folder, "train", "--text", "fox.txt", *SMALL)
+    assert status == 0 and not errors, errors
+    return folder, out
+
+
+def test_train_reports_saves_and_writes(trained):
+    folder, out = trained
+    assert "2,200 characters" in out and "last 10% of the text" in out
+    assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("step ")] == [
+        *("step 10/30", "step 20/30", "step 30/30")
+    ]
+    metrics = [
+        json.loads(line) for line in (folder / "char_lm.metrics.jsonl").read_text().splitlines()
+    ]
+    assert [figures["step"] for figures in metrics] == [10, 20, 30]
+    assert metrics[2]["loss"] < metrics[0]["loss"]
+    (loss,) = [line for line in out.splitlines() if line.startswith("validation loss on")]
+    nats = metrics[-1]["validation_loss"]  # the held-out part is short enough to be read whole
+    assert f"{nats:.4f} nats = {metrics[-1]['validation_loss_bits']:.4f} bits" in loss
+    assert len(out.split("throughout)\n")[1]) == 1 + 40 + 1  # prompt, text, line end
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("char_lm.losses.png", "char_lm.metrics.jsonl", "char_lm.safetensors", "fox.txt")
+    ]
+
+
+def test_training_again_gives_the_same_model(trained):
+    folder, _ = trained
+    status, _, _ = run(folder, "train", "--text", "fox.txt", *SMALL, "--out", "again.safetensors")
+    assert status == 0
+    again, first = (folder / name for name in ("again.safetensors", "char_lm.safetensors"))
+    # Not the bytes of the files: safetensors writes the entries of its header in any order.
+    left, right = (model_file.load_model(path) for path in (again, first))
+    assert left.metadata == right.metadata
+    for a, b in zip(jax.tree.leaves(left.params), jax.tree.leaves(right.params), strict=True):
+        assert a.tobytes() == b.tobytes()
+    for path in folder.glob("again.*"):
+        path.unlink()
+
+
+def test_sample_writes_what_the_model_in_memory_writes(trained):
+    folder, _ = trained
+    status, out, errors = run(
+        *(folder, "sample", "--prompt", "the ", "--length", "70", "--streams", "2"),
+        *("--seed", "5", "--temperature", "0.7"),
+    )
+    assert status == 0 and not errors
+    # As in the process that ran: float32.
+    with jax.enable_x64(False):
+        model = text.load(folder / "char_lm.safetensors")
+        pieces = text.generate(*model, ["the "] * 2, 70, jax.random.key(5), 0.7)
+        first, second = ("the " + "".join(stream) for stream in zip(*pieces, strict=True))
+    assert out == f"{first}\n\n--- stream 2 ---\n{second}\n"
+
+
+def test_sample_without_flags(trained):
+    status, out, errors = run(trained[0], "sample")
+    assert status == 0 and not errors and len(out) == 1002
+
+
+def test_text_appears_as_it_is_written(trained):
+    """The beginning can be read while the rest, hours of it, is still to come."""
+    process = start(trained[0], "sample", "--length", "1000000000")
+    try:
+        assert len(process.stdout.read(200)) == 200 and process.poll() is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == "error: interrupted\n"
+
+
+def test_evaluate_repeats_the_loss_of_training(trained):
+    folder, printed = trained
+    status, out, errors = run(folder, "evaluate", "--text", "fox.txt")
+    assert status == 0 and not errors
+    assert [line for line in out.splitlines() if line.startswith("validation")] == [
+        line for line in printed.splitlines() if line.startswith("validation loss")
+    ]
+
+
+def test_any_file_can_be_read_as_bytes(tmp_path):
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 10)
+    status, out, errors = run(tmp_path, "train", "--text", "noise", "--bytes", *SMALL)
+    assert status == 0 and not errors
+    assert "2,560 bytes" in out
+    status, out, errors = run(tmp_path, "sample", "--prompt", "😀é", "--length", "50")
+    assert status == 0 and out.startswith("😀é")
+
+
+def test_the_default_text_is_the_standard_library(tmp_path):
+    status, out, errors = run(tmp_path, "train", "--limit", "20000", *SMALL, "--steps", "10")
+    assert status == 0 and not errors
+    assert "standard library source of Python" in out and "(limit 20,000)" in out
+
+
+def test_help_and_typing_errors(tmp_path):
+    status, out, _ = run(tmp_path, "--help")
+    assert status == 0 and all(command in out for command in ("train", "sample", "evaluate"))
+    status, out, _ = run(tmp_path, "train", "--help")
+    assert status == 0 and "--hidden-size" in out and "default: 2000000" in out
+    status, _, errors = run(tmp_path, "train", "--hiden-size", "3")
+    assert status == 2 and "Perhaps you meant" in errors and "--hidden-size" in errors
+    status, _, errors = run(tmp_path, "trian")
+    assert status == 2 and "train, sample, evaluate" in errors
+
+
+def test_bad_texts(tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "short").write_text("short " * 5)
+    (tmp_path / "latin").write_bytes(b"caf\xe9 " * 999)
+    for name, sentence in {
+        "missing": "'missing' does not exist",
+        ".": "is a directory",
+        "empty": "is empty",
+        "short": "at least 2,049",
+        "latin": "byte 0xe9 at offset 3",
+    }.items():
+        assert sentence in refuse(tmp_path, "train", "--text", name)
+    assert "--bytes" in refuse(tmp_path, "train", "--text", "latin")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--steps", "0"), ("--batch", "-1"), ("--hidden-size", "0"), ("--limit", "0")],
+)
+def test_sizes_that_are_not_positive(tmp_path, flag, value):
+    sentence = refuse(tmp_path, "train", flag, value)
+    assert "positive" in sentence and value in sentence
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--prompt", "the é", "'é' (U+00E9) at position 4"),
+        ("--temperature", "-1", "from 0 upwards"),
+        ("--length", "-5", "0 or more"),
+        ("--streams", "0", "positive"),
+        ("--model", "fox.txt", "not a model file"),
+        ("--model", "missing", "No such file"),
+        ("--model", ".", "not a regular file"),
+    ],
+)
+def test_bad_requests_for_text(trained, flag, value, sentence):
+    assert sentence in refuse(trained[0], "sample", flag, value)
+
+
+def test_a_text_outside_the_vocabulary_cannot_be_evaluated(trained, tmp_path):
+    (tmp_path / "greek").write_text("αβγ" * 100)
+    model = trained[0] / "char_lm.safetensors"
+    assert "U+03B1" in refuse(tmp_path, "evaluate", "--model", model, "--text", "greek")
+
+
+def test_an_unwritable_place_is_noticed_before_training(tmp_path):
+    began = time.monotonic()
+    assert "cannot be written" in refuse(tmp_path, "train", "--out", "none/model.safetensors")
+    assert "cannot be written" in refuse(tmp_path, "train", "--out", ".")
+    assert time.monotonic() - began < 60  # the default training takes minutes
+
+
+def test_non_finite_training_stops_with_the_step_and_keeps_the_good_model(tmp_path):
+    (tmp_path / "fox.txt").write_text(WRITTEN)
+    huge = ("--learning-rate", "1e38", "--clip", "1e38")
+    status, _, errors = run(tmp_path, "train", "--text", "fox.txt", *SMALL, *huge)
+    assert status == 1 and "Traceback" not in errors and "at step " in errors
+    assert "nothing saved" in errors and not (tmp_path / "char_lm.safetensors").exists()
+
+
+def test_interrupted_training_saves_the_last_good_model(tmp_path):
+    (tmp_path / "fox.txt").write_text(WRITTEN)
+    process = start(tmp_path, "train", "--text", "fox.txt", *SMALL, "--steps", "10000000")
+    for line in process.stdout:
+        if line.startswith("step 30/"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == "error: interrupted\n"
+    assert "saved the model as it was after step " in out
+    status, out, _ = run(tmp_path, "sample", "--length", "20")
+    assert status == 0 and len(out) == 22
