@@ -3,7 +3,9 @@
 import abc
 import dataclasses
 import functools
-from typing import Any, Generic, TypeVar
+import importlib
+import sys
+from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +65,15 @@ class Layer(abc.ABC, Generic[Params, Carry]):
         )
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled with functions by name, since `jnp.tanh` and its like cannot be pickled."""
+        return {name: _by_name(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            found = value.find() if isinstance(value, _ByName) else value
+            object.__setattr__(self, name, found)
+
 
 class Cell(Layer[Params, Carry]):
     """What happens in one instant; a fold (`jaxrnn.folds`) joins instants into a sequence.
@@ -118,6 +129,16 @@ class Cell(Layer[Params, Carry]):
         """Width of `y`, read off one instant without computing it."""
         return _output_size(self)
 
+    @property
+    def knows_backward(self) -> bool:
+        """Whether this cell says its own backward step, as `jaxrnn.folds.bptt` needs it."""
+        return False
+
+    def inspect(self, params: Params, carry: Carry, drive: Any) -> Any:
+        """What goes on inside one instant, for looking at: the gates, where there are any."""
+        del params, carry, drive  # Nothing is known about a cell that does not say.
+        return ()
+
 
 class ManualCell(Cell[Params, Carry]):
     """A cell that knows its own derivative, so that `jaxrnn.folds.bptt` can use it.
@@ -125,6 +146,11 @@ class ManualCell(Cell[Params, Carry]):
     The backward pass runs the instants in reverse. What must be handed from instant to instant is
     only the cotangent of the carry; weights and inputs wait until the loop is over.
     """
+
+    @property
+    def knows_backward(self) -> bool:
+        """True."""
+        return True
 
     @abc.abstractmethod
     def forward(self, params: Params, carry: Carry, drive: Any) -> tuple[Carry, jax.Array, Any]:
@@ -152,6 +178,32 @@ class ManualCell(Cell[Params, Carry]):
         self, params: Params, xs: jax.Array, residuals: Any, d_drives: Any
     ) -> tuple[Params, jax.Array]:
         """After the loop: the cotangents of the parameters and of `xs`, each one contraction."""
+
+
+class GatedCell(ManualCell[Params, Carry]):
+    """A cell that computes gates, and from them and the old carry the new one.
+
+    Attributes:
+      candidate: name of the gate that is new content, not a valve: g of an LSTM, n of a GRU.
+    """
+
+    candidate: ClassVar[str]
+
+    @abc.abstractmethod
+    def gates(self, params: Params, carry: Carry, drive: Any) -> Any:
+        """The activated gates of one instant, a NamedTuple with one field per gate."""
+
+    @abc.abstractmethod
+    def update(self, params: Params, carry: Carry, gates: Any) -> tuple[Carry, jax.Array]:
+        """The new carry and the output, from the old carry and the gates."""
+
+    def step(self, params: Params, carry: Carry, drive: Any) -> tuple[Carry, jax.Array]:
+        """`gates`, then `update`."""
+        return self.update(params, carry, self.gates(params, carry, drive))
+
+    def inspect(self, params: Params, carry: Carry, drive: Any) -> Any:
+        """The gates."""
+        return self.gates(params, carry, drive)
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -187,3 +239,21 @@ def _output_size(cell: Cell) -> int:
 
 def _name(value: Any) -> str:
     return value.__name__ if callable(value) and hasattr(value, "__name__") else repr(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ByName:
+    """Where a function is found."""
+
+    module: str
+    name: str
+
+    def find(self) -> Any:
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+def _by_name(value: Any) -> Any:
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if callable(value) and name and getattr(sys.modules.get(module), name, None) is value:
+        return _ByName(module, name)
+    return value

@@ -7,6 +7,9 @@ from jax import lax
 def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     """`x W + b` on the last axis, for any leading axes.
 
+    The product is taken in the dtype of the kernel and has the dtype of x, so that a bfloat16
+    kernel may meet a float32 carry: cheap products, exact sums.
+
     Args:
       x: `[*any, inputs]`.
       kernel: `[inputs, outputs]`.
@@ -20,10 +23,13 @@ def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
       >>> affine(jnp.ones((5, 2, 3)), jnp.ones((3, 4)), jnp.zeros(4)).shape
       (5, 2, 4)
     """
-    y = x @ kernel
+    last_with_first = (((x.ndim - 1,), (0,)), ((), ()))
+    y = lax.dot_general(
+        x.astype(kernel.dtype), kernel, last_with_first, preferred_element_type=x.dtype
+    )
     if bias is None:
         return y
-    return y + lax.broadcast_in_dim(bias, y.shape, (y.ndim - 1,))
+    return y + lax.broadcast_in_dim(bias.astype(y.dtype), y.shape, (y.ndim - 1,))
 
 
 def contract(xs: jax.Array, d_ys: jax.Array) -> jax.Array:
@@ -39,7 +45,7 @@ def contract(xs: jax.Array, d_ys: jax.Array) -> jax.Array:
       `[inputs, outputs]`.
     """
     leading = tuple(range(xs.ndim - 1))
-    return lax.dot_general(xs, d_ys, ((leading, leading), ((), ())))
+    return lax.dot_general(xs.astype(d_ys.dtype), d_ys, ((leading, leading), ((), ())))
 
 
 def sum_leading(d_ys: jax.Array) -> jax.Array:

@@ -1,14 +1,14 @@
 """The gated recurrent unit, reset after the matrix product (as in cuDNN and torch)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn import checks, initializers
-from jaxrnn.cell import ManualCell
+from jaxrnn.cell import GatedCell
 from jaxrnn.cells.gates import sigmoid_tanh_block
 from jaxrnn.initializers import Initializer, gate_blocks
 from jaxrnn.linear import affine, contract, sum_leading
@@ -29,18 +29,24 @@ class GRUCarry(NamedTuple):
     h: Float[Array, "*batch hidden"]
 
 
-class GRUResidual(NamedTuple):
-    """What the backward pass needs of one instant: its old h, r z n, and q = h Rₙ + bₕ."""
+class GRUGates(NamedTuple):
+    """The gates of one instant: reset, update, candidate."""
 
-    h: Float[Array, "*batch hidden"]
     r: Float[Array, "*batch hidden"]
     z: Float[Array, "*batch hidden"]
     n: Float[Array, "*batch hidden"]
+
+
+class GRUResidual(NamedTuple):
+    """What the backward pass needs of one instant: its old h, the gates, and q = h Rₙ + bₕ."""
+
+    h: Float[Array, "*batch hidden"]
+    gates: GRUGates
     q: Float[Array, "*batch hidden"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class GRU(ManualCell[GRUParams, GRUCarry]):
+class GRU(GatedCell[GRUParams, GRUCarry]):
     """Gated recurrent unit whose reset gate acts AFTER the matrix product.
 
         [r z] = σ(x W_rz + b_rz + h R_rz)
@@ -79,6 +85,8 @@ class GRU(ManualCell[GRUParams, GRUCarry]):
       >>> ys.shape
       (10, 4)
     """
+
+    candidate: ClassVar[str] = "n"
 
     input_size: int
     hidden_size: int
@@ -119,29 +127,37 @@ class GRU(ManualCell[GRUParams, GRUCarry]):
         """X W + b, all three gates."""
         return affine(xs, params.input_kernel, params.bias)
 
-    def step(
+    def gates(
         self, params: GRUParams, carry: GRUCarry, drive: Float[Array, "*batch 3*hidden"]
+    ) -> GRUGates:
+        """r, z and n of the equations above."""
+        return self._gates(params, carry, drive)[0]
+
+    def update(
+        self, params: GRUParams, carry: GRUCarry, gates: GRUGates
     ) -> tuple[GRUCarry, Float[Array, "*batch hidden"]]:
-        """One instant of the equations above."""
-        carry, y, _ = self.forward(params, carry, drive)
-        return carry, y
+        """The new h: h' = (1 − z) ⊙ n + z ⊙ h."""
+        h = (1 - gates.z) * gates.n + gates.z * carry.h
+        return GRUCarry(h=h), h
 
     def forward(self, params, carry, drive):
-        """The equations above; the residual is the old h, the gates, and q."""
-        hidden = self.hidden_size
+        """One instant; the residual is the old h, the gates, and q."""
+        gates, q = self._gates(params, carry, drive)
+        new_carry, y = self.update(params, carry, gates)
+        return new_carry, y, GRUResidual(h=carry.h, gates=gates, q=q)
+
+    def _gates(self, params, carry, drive):
+        drive_rz, drive_n = jnp.split(drive, [2 * self.hidden_size], axis=-1)
         recurrent = affine(carry.h, params.recurrent_kernel)
-        rz = sigmoid_tanh_block(drive[..., : 2 * hidden] + recurrent[..., : 2 * hidden], "ss")
-        r, z = jnp.split(rz, 2, axis=-1)
-        q = recurrent[..., 2 * hidden :]
+        recurrent_rz, q = jnp.split(recurrent, [2 * self.hidden_size], axis=-1)
+        r, z = jnp.split(sigmoid_tanh_block(drive_rz + recurrent_rz, "ss"), 2, axis=-1)
         if params.recurrent_bias is not None:
-            q = q + jnp.broadcast_to(params.recurrent_bias, q.shape)
-        n = jnp.tanh(drive[..., 2 * hidden :] + r * q)
-        h = (1 - z) * n + z * carry.h
-        return GRUCarry(h=h), h, GRUResidual(h=carry.h, r=r, z=z, n=n, q=q)
+            q = q + jnp.broadcast_to(params.recurrent_bias.astype(q.dtype), q.shape)
+        return GRUGates(r=r, z=z, n=jnp.tanh(drive_n + r * q)), q
 
     def backward(self, params, residual, d_carry, d_y):
         """The cotangents of r, z, n, and from them that of the old h."""
-        h, r, z, n, q = residual
+        h, (r, z, n), q = residual
         d_h = d_carry.h + d_y
         d_n = d_h * (1 - z) * (1 - n * n)
         d_z = d_h * (h - n) * z * (1 - z)
@@ -153,7 +169,7 @@ class GRU(ManualCell[GRUParams, GRUCarry]):
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ [d_r d_z d_n] and d_R = Σ hᵀ [d_r d_z d_n⊙r]: r stands between Rₙ and n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)
-        d_q = d_n * residuals.r
+        d_q = d_n * residuals.gates.r
         d_params = GRUParams(
             input_kernel=contract(xs, d_drives),
             recurrent_kernel=contract(residuals.h, jnp.concatenate([d_rz, d_q], axis=-1)),

@@ -1,14 +1,14 @@
 """Long short-term memory."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn import checks, initializers
-from jaxrnn.cell import ManualCell
+from jaxrnn.cell import GatedCell
 from jaxrnn.cells.gates import sigmoid_tanh_block
 from jaxrnn.initializers import Initializer, gate_blocks
 from jaxrnn.linear import affine, contract, sum_leading
@@ -29,17 +29,26 @@ class LSTMCarry(NamedTuple):
     c: Float[Array, "*batch hidden"]
 
 
+class LSTMGates(NamedTuple):
+    """The gates of one instant: input, forget, candidate, output."""
+
+    i: Float[Array, "*batch hidden"]
+    f: Float[Array, "*batch hidden"]
+    g: Float[Array, "*batch hidden"]
+    o: Float[Array, "*batch hidden"]
+
+
 class LSTMResidual(NamedTuple):
     """What the backward pass needs of one instant: the carry it received, i f g o, and tanh(c')."""
 
     h: Float[Array, "*batch hidden"]
     c: Float[Array, "*batch hidden"]
-    gates: Float[Array, "*batch 4*hidden"]
+    gates: LSTMGates
     tanh_c: Float[Array, "*batch hidden"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class LSTM(ManualCell[LSTMParams, LSTMCarry]):
+class LSTM(GatedCell[LSTMParams, LSTMCarry]):
     """Long short-term memory with a forget gate.
 
         [i f g o] = [σ σ tanh σ](x W + h R + b)
@@ -77,6 +86,8 @@ class LSTM(ManualCell[LSTMParams, LSTMCarry]):
       >>> ys.shape, carry.c.shape
       ((10, 2, 4), (2, 4))
     """
+
+    candidate: ClassVar[str] = "g"
 
     input_size: int
     hidden_size: int
@@ -118,25 +129,30 @@ class LSTM(ManualCell[LSTMParams, LSTMCarry]):
         """X W + b, all four gates."""
         return affine(xs, params.input_kernel, params.bias)
 
-    def step(
+    def gates(
         self, params: LSTMParams, carry: LSTMCarry, drive: Float[Array, "*batch 4*hidden"]
+    ) -> LSTMGates:
+        """[i f g o] = [σ σ tanh σ](drive + h R)."""
+        block = sigmoid_tanh_block(drive + affine(carry.h, params.recurrent_kernel), "ssts")
+        return LSTMGates(*jnp.split(block, 4, axis=-1))
+
+    def update(
+        self, params: LSTMParams, carry: LSTMCarry, gates: LSTMGates
     ) -> tuple[LSTMCarry, Float[Array, "*batch hidden"]]:
-        """One instant of the equations above."""
-        carry, y, _ = self.forward(params, carry, drive)
-        return carry, y
+        """The new carry: c' = f ⊙ c + i ⊙ g and h' = o ⊙ tanh(c')."""
+        c = gates.f * carry.c + gates.i * gates.g
+        h = gates.o * jnp.tanh(c)
+        return LSTMCarry(h=h, c=c), h
 
     def forward(self, params, carry, drive):
-        """The equations above; the residual is the old carry, the gates and tanh(c')."""
-        gates = sigmoid_tanh_block(drive + affine(carry.h, params.recurrent_kernel), "ssts")
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
-        c = f * carry.c + i * g
-        tanh_c = jnp.tanh(c)
-        h = o * tanh_c
-        return LSTMCarry(h=h, c=c), h, LSTMResidual(carry.h, carry.c, gates, tanh_c)
+        """One instant; the residual is the old carry, the gates and tanh(c')."""
+        gates = self.gates(params, carry, drive)
+        new_carry, y = self.update(params, carry, gates)
+        return new_carry, y, LSTMResidual(carry.h, carry.c, gates, jnp.tanh(new_carry.c))
 
     def backward(self, params, residual, d_carry, d_y):
         """The cotangents of i, f, g, o, and from them those of the old h and c."""
-        i, f, g, o = jnp.split(residual.gates, 4, axis=-1)
+        i, f, g, o = residual.gates
         tanh_c = residual.tanh_c
         d_h = d_carry.h + d_y
         d_c = d_carry.c + d_h * o * (1 - tanh_c * tanh_c)

@@ -1,16 +1,16 @@
 """The gated recurrent unit, reset before the matrix product (as in the paper)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn import checks, initializers
-from jaxrnn.cell import ManualCell
+from jaxrnn.cell import GatedCell
 from jaxrnn.cells.gates import sigmoid_tanh_block
-from jaxrnn.cells.gru import GRUCarry
+from jaxrnn.cells.gru import GRUCarry, GRUGates
 from jaxrnn.initializers import Initializer, gate_blocks
 from jaxrnn.linear import affine, contract, sum_leading
 
@@ -24,16 +24,14 @@ class ResetBeforeGRUParams(NamedTuple):
 
 
 class ResetBeforeGRUResidual(NamedTuple):
-    """What the backward pass needs of one instant: the carry it received, and r z n."""
+    """What the backward pass needs of one instant: its old h, and the gates."""
 
     h: Float[Array, "*batch hidden"]
-    r: Float[Array, "*batch hidden"]
-    z: Float[Array, "*batch hidden"]
-    n: Float[Array, "*batch hidden"]
+    gates: GRUGates
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ResetBeforeGRU(ManualCell[ResetBeforeGRUParams, GRUCarry]):
+class ResetBeforeGRU(GatedCell[ResetBeforeGRUParams, GRUCarry]):
     """Gated recurrent unit whose reset gate acts BEFORE the matrix product.
 
         [r z] = σ(x W_rz + h R_rz + b_rz)
@@ -72,6 +70,8 @@ class ResetBeforeGRU(ManualCell[ResetBeforeGRUParams, GRUCarry]):
       (10, 4)
     """
 
+    candidate: ClassVar[str] = "n"
+
     input_size: int
     hidden_size: int
     use_bias: bool = True
@@ -107,26 +107,32 @@ class ResetBeforeGRU(ManualCell[ResetBeforeGRUParams, GRUCarry]):
         """X W + b, all three gates."""
         return affine(xs, params.input_kernel, params.bias)
 
-    def step(
+    def gates(
         self, params: ResetBeforeGRUParams, carry: GRUCarry, drive: Float[Array, "*batch 3*hidden"]
-    ) -> tuple[GRUCarry, Float[Array, "*batch hidden"]]:
-        """One instant of the equations above."""
-        carry, y, _ = self.forward(params, carry, drive)
-        return carry, y
-
-    def forward(self, params, carry, drive):
-        """The equations above; the residual is the old h and the gates."""
+    ) -> GRUGates:
+        """r, z and n of the equations above."""
         drive_rz, drive_n = jnp.split(drive, [2 * self.hidden_size], axis=-1)
         kernel_rz, kernel_n = self._recurrent_kernels(params)
         rz = sigmoid_tanh_block(drive_rz + affine(carry.h, kernel_rz), "ss")
         r, z = jnp.split(rz, 2, axis=-1)
-        n = jnp.tanh(drive_n + affine(r * carry.h, kernel_n))
-        h = (1 - z) * n + z * carry.h
-        return GRUCarry(h=h), h, ResetBeforeGRUResidual(h=carry.h, r=r, z=z, n=n)
+        return GRUGates(r=r, z=z, n=jnp.tanh(drive_n + affine(r * carry.h, kernel_n)))
+
+    def update(
+        self, params: ResetBeforeGRUParams, carry: GRUCarry, gates: GRUGates
+    ) -> tuple[GRUCarry, Float[Array, "*batch hidden"]]:
+        """The new h: h' = (1 − z) ⊙ n + z ⊙ h."""
+        h = (1 - gates.z) * gates.n + gates.z * carry.h
+        return GRUCarry(h=h), h
+
+    def forward(self, params, carry, drive):
+        """One instant; the residual is the old h and the gates."""
+        gates = self.gates(params, carry, drive)
+        new_carry, y = self.update(params, carry, gates)
+        return new_carry, y, ResetBeforeGRUResidual(h=carry.h, gates=gates)
 
     def backward(self, params, residual, d_carry, d_y):
         """The cotangents of r, z, n, and from them that of the old h."""
-        h, r, z, n = residual
+        h, (r, z, n) = residual
         kernel_rz, kernel_n = self._recurrent_kernels(params)
         d_h = d_carry.h + d_y
         d_n = d_h * (1 - z) * (1 - n * n)
@@ -140,7 +146,7 @@ class ResetBeforeGRU(ManualCell[ResetBeforeGRUParams, GRUCarry]):
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ [d_r d_z d_n], d_R_rz = Σ hᵀ [d_r d_z], d_Rₙ = Σ (r⊙h)ᵀ d_n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)
-        d_recurrent = [contract(residuals.h, d_rz), contract(residuals.r * residuals.h, d_n)]
+        d_recurrent = [contract(residuals.h, d_rz), contract(residuals.gates.r * residuals.h, d_n)]
         d_params = ResetBeforeGRUParams(
             input_kernel=contract(xs, d_drives),
             recurrent_kernel=jnp.concatenate(d_recurrent, axis=-1),

@@ -36,8 +36,8 @@ def bptt(
       carry: after the last instant.  ys: `[time, *batch, output_size]`.
 
     Raises:
-      TypeError: if the cell is not a `ManualCell`; and, from JAX, under `jax.jvp`: a derivative by
-        hand is a reverse-mode rule. Use `scan` for forward mode.
+      TypeError: if the cell does not say its backward step; and, from JAX, under `jax.jvp`: a
+        derivative by hand is a reverse-mode rule. Use `scan` for forward mode.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxrnn
@@ -50,10 +50,10 @@ def bptt(
       >>> bool(jnp.allclose(by_jax.recurrent_kernel, by_hand.recurrent_kernel, atol=1e-5))
       True
     """
-    if not isinstance(cell, ManualCell):
+    if not cell.knows_backward:
         raise TypeError(
-            f"`bptt` needs a ManualCell, one with `forward`, `backward` and `gradients`; "
-            f"{cell!r} is not one. Use the fold `scan`, where JAX finds the derivative."
+            f"`bptt` needs a ManualCell, one with `forward`, `backward` and `gradients`; {cell!r} "
+            "does not say its backward step. Use the fold `scan`, where JAX finds the derivative."
         )
     return _bptt(cell, params, carry, xs)
 
@@ -83,7 +83,16 @@ def _backward(cell, saved, cotangents):
     d_first, d_drives = lax.scan(body, d_last, (residuals, d_ys), reverse=True)
     # The weights wait until the loop is over: one contraction over all instants instead of T.
     d_params, d_xs = cell.gradients(params, xs, residuals, d_drives)
-    return d_params, d_first, d_xs
+    return _as_dtype_of(d_params, params), d_first, _as_dtype_of(d_xs, xs)
+
+
+def _as_dtype_of(cotangents, primals):
+    """Under mixed precision sums are taken in a wider dtype than what they are cotangents of."""
+
+    def leaf(d, primal):
+        return None if d is None else d.astype(primal.dtype)  # None: flags and noise have none.
+
+    return jax.tree.map(leaf, cotangents, primals, is_leaf=lambda d: d is None)
 
 
 _bptt.defvjp(_forward, _backward)

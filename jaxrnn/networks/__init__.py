@@ -8,7 +8,16 @@ from jaxrnn.networks.bidirectional import (
     bidirectional,
     concatenate,
 )
+from jaxrnn.networks.context import Context
+from jaxrnn.networks.dropout import (
+    Dropout,
+    VariationalDropout,
+    WeightDrop,
+    drop_recurrent_weights,
+)
+from jaxrnn.networks.families import elman_network, gru_network, lstm_network
 from jaxrnn.networks.learned_carry import LearnedCarry, LearnedCarryParams, learned_carry
+from jaxrnn.networks.mixed_precision import MixedPrecision
 from jaxrnn.networks.network import Fold, Network, run
 from jaxrnn.networks.pointwise import (
     Embedding,
@@ -21,12 +30,14 @@ from jaxrnn.networks.pointwise import (
 from jaxrnn.networks.residual import Residual, residual
 from jaxrnn.networks.reverse import Reverse, reverse
 from jaxrnn.networks.stack import Stack, StackCarry, StackParams, stack
-from jaxrnn.networks.unroll import unroll
+from jaxrnn.networks.unroll import unroll, unroll_history, unroll_last
 
 __all__ = [
     "Bidirectional",
     "BidirectionalCarry",
     "BidirectionalParams",
+    "Context",
+    "Dropout",
     "Embedding",
     "EmbeddingParams",
     "Fold",
@@ -34,6 +45,7 @@ __all__ = [
     "LearnedCarryParams",
     "Linear",
     "LinearParams",
+    "MixedPrecision",
     "Network",
     "OneHot",
     "Pointwise",
@@ -42,13 +54,21 @@ __all__ = [
     "Stack",
     "StackCarry",
     "StackParams",
+    "VariationalDropout",
+    "WeightDrop",
     "add",
     "bidirectional",
     "concatenate",
+    "drop_recurrent_weights",
+    "elman_network",
+    "gru_network",
     "learned_carry",
+    "lstm_network",
     "residual",
     "reverse",
     "run",
     "stack",
     "unroll",
+    "unroll_history",
+    "unroll_last",
 ]

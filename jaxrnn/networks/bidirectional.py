@@ -114,11 +114,18 @@ class Bidirectional(Network[BidirectionalParams, BidirectionalCarry]):
             "run it over a whole sequence with jaxrnn.unroll."
         )
 
-    def apply(self, params, carry, xs, fold):
+    def apply(self, params, carry, xs, fold, context):
         """Both directions over the whole sequence, then `merge`."""
-        forward, ys = run(self.forward, params.forward, carry.forward, xs, fold)
+        forward, ys = run(
+            self.forward, params.forward, carry.forward, xs, fold, context.inside("forward", 0)
+        )
         backward, backward_ys = run(
-            reverse(self.backward), params.backward, carry.backward, xs, fold
+            reverse(self.backward),
+            params.backward,
+            carry.backward,
+            xs,
+            fold,
+            context.inside("backward", 1),
         )
         return BidirectionalCarry(forward=forward, backward=backward), self.merge(ys, backward_ys)
 

@@ -84,17 +84,90 @@ def check_carry(layer: Layer, params: Any, carry: Any, batch: tuple[int, ...]) -
             )
 
 
+def check_time_axis(time_axis: Any, xs: jax.Array) -> None:
+    """Raise unless `time_axis` is an axis of `xs`."""
+    if isinstance(time_axis, bool) or not isinstance(time_axis, int):
+        raise TypeError(f"time_axis must be an integer, got {time_axis!r}.")
+    if not -xs.ndim <= time_axis < max(xs.ndim, 1):
+        raise ValueError(f"time_axis={time_axis} is outside xs, whose shape is {xs.shape}.")
+
+
+def check_key(key: Any) -> None:
+    """Raise TypeError unless `key` is None or one random key."""
+    if key is None:
+        return
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    legacy = isinstance(key, jax.Array) and key.dtype == jnp.uint32 and key.shape == (2,)
+    if not (typed and key.shape == ()) and not legacy:
+        raise TypeError(f"key must be one random key, as from jax.random.key(0); got {_kind(key)}.")
+
+
+def as_flags(name: str, flags: Any, shape: tuple[int, ...], time_axis: int) -> jax.Array:
+    """`flags` as a boolean array of `shape`, `[time, *batch]`, time moved to the front.
+
+    Raises:
+      TypeError: if the flags are not booleans.
+      ValueError: if their shape is another.
+    """
+    flags = jnp.asarray(flags)
+    if flags.dtype != jnp.bool_:
+        raise TypeError(
+            f"{name} has dtype {flags.dtype}; expected booleans, one per instant and row."
+        )
+    if -flags.ndim <= time_axis < flags.ndim:
+        flags = jnp.moveaxis(flags, time_axis, 0)
+    if flags.shape != shape:
+        raise ValueError(
+            f"{name} has shape {flags.shape} with time first; expected {shape}, "
+            "[time, *batch] as in xs."
+        )
+    return flags
+
+
+def as_lengths(lengths: Any, length: int, batch: tuple[int, ...]) -> jax.Array:
+    """`lengths` as an array of integers `[*batch]`, each from 0 to `length` where that can be seen.
+
+    Raises:
+      TypeError: if they are not integers.
+      ValueError: if their shape is another, or one is negative or longer than the sequence.
+    """
+    lengths = jnp.asarray(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"lengths has dtype {lengths.dtype}; expected integers, one per row.")
+    if lengths.shape != batch:
+        raise ValueError(
+            f"lengths has shape {lengths.shape}; expected {batch}, one length per row of the batch."
+        )
+    if not isinstance(lengths, jax.core.Tracer) and lengths.size:
+        low, high = int(lengths.min()), int(lengths.max())
+        if low < 0 or high > length:
+            raise ValueError(
+                f"lengths run from {low} to {high}; expected 0 to {length}, the length of xs."
+            )
+    return lengths
+
+
+def check_rank(layer: Layer, xs: jax.Array) -> None:
+    """Raise ValueError unless `xs` has the axes of a sequence that `layer` reads."""
+    if layer.takes_tokens and xs.ndim < 1:
+        raise ValueError(
+            f"{layer!r}: xs has shape (); expected [time, *batch], at least one axis. "
+            "For one instant call layer(params, carry, token)."
+        )
+    if not layer.takes_tokens and xs.ndim < 2:
+        raise ValueError(
+            f"{layer!r}: xs has shape {xs.shape}; expected [time, *batch, {layer.input_size}], at "
+            "least two axes. For one instant call layer(params, carry, x)."
+        )
+
+
 def check_sequence(layer: Layer, params: Any, xs: jax.Array) -> None:
     """Raise unless `xs` is a sequence that `layer` reads: rank, width and dtype."""
     if layer.takes_tokens:
         _check_tokens(layer, xs)
         return
     size = layer.input_size
-    if xs.ndim < 2:
-        raise ValueError(
-            f"{layer!r}: xs has shape {xs.shape}; expected [time, *batch, {size}], at least two "
-            "axes. For one instant call layer(params, carry, x)."
-        )
+    check_rank(layer, xs)
     if xs.shape[-1] != size:
         hint = ""
         if size in xs.shape:
@@ -144,11 +217,7 @@ def _check_tokens(layer: Layer, tokens: jax.Array) -> None:
         raise TypeError(
             f"{layer!r}: xs has dtype {tokens.dtype}; expected integer token ids, [time, *batch]."
         )
-    if tokens.ndim < 1:
-        raise ValueError(
-            f"{layer!r}: xs has shape (); expected [time, *batch], at least one axis. "
-            "For one instant call layer(params, carry, token)."
-        )
+    check_rank(layer, tokens)
     # JAX clamps an id that is out of range, in silence; where the values are known, say so instead.
     if not isinstance(tokens, jax.core.Tracer) and tokens.size:
         low, high = int(tokens.min()), int(tokens.max())

@@ -50,9 +50,9 @@ class LearnedCarry(Wrapped):
         """One instant of the layer."""
         return self.layer(params.layer, carry, x)
 
-    def apply(self, params, carry, xs, fold):
+    def apply(self, params, carry, xs, fold, context):
         """The layer over the whole sequence."""
-        return run(self.layer, params.layer, carry, xs, fold)
+        return run(self.layer, params.layer, carry, xs, fold, context)
 
 
 def learned_carry(layer: Layer, start_init: Initializer = _ZERO) -> LearnedCarry:

@@ -8,6 +8,15 @@ import jax
 
 from jaxrnn.cell import Carry, Cell, Layer, Params
 from jaxrnn.networks import border
+from jaxrnn.networks.context import NO_CONTEXT, Context
+from jaxrnn.wrappers import (
+    Accompanied,
+    Masked,
+    Recording,
+    Resetting,
+    ResettingCarry,
+    Wrapper,
+)
 
 Fold = Callable[[Cell, Any, Any, Any], tuple[Any, jax.Array]]
 
@@ -16,15 +25,24 @@ class Network(Layer[Params, Carry]):
     """A layer that maps a sequence to a sequence, by folding cells and by joining other layers."""
 
     @abc.abstractmethod
-    def apply(self, params: Params, carry: Carry, xs: jax.Array, fold: Fold) -> tuple[Carry, Any]:
+    def apply(
+        self, params: Params, carry: Carry, xs: jax.Array, fold: Fold, context: Context
+    ) -> tuple[Carry, jax.Array]:
         """`[time, *batch, input_size] -> (carry, [time, *batch, output_size])`.
 
         This is what `jaxrnn.unroll` calls once it has checked its arguments and made the carry.
-        Networks hand sequences to their layers with `run`, never past it.
+        Networks hand sequences, and the context inside them, to their layers with `run`.
         """
 
 
-def run(layer: Layer, params: Any, carry: Any, xs: jax.Array, fold: Fold) -> tuple[Any, jax.Array]:
+def run(
+    layer: Layer,
+    params: Any,
+    carry: Any,
+    xs: jax.Array,
+    fold: Fold,
+    context: Context = NO_CONTEXT,
+) -> tuple[Any, jax.Array]:
     """Take a sequence through a layer: a cell is folded, a network applied.
 
     Args:
@@ -33,15 +51,44 @@ def run(layer: Layer, params: Any, carry: Any, xs: jax.Array, fold: Fold) -> tup
       carry: the carry before the first instant.
       xs: `[time, *batch, input_size]` (tokens: `[time, *batch]`).
       fold: one of `jaxrnn.folds`, or a function of that signature.
+      context: what accompanies the sequence.
 
     Returns:
-      carry: after the last instant.  ys: `[time, *batch, output_size]`.
+      carry: after the last valid instant (with `context.history` a `Record` of all instants).
+      ys: `[time, *batch, output_size]`, in the dtype of `xs`.
 
     Raises:
       ValueError, TypeError: if the sequence or the carry does not fit the layer.
     """
     border.check_sequence(layer, params, xs)
     if isinstance(layer, Network):
-        return layer.apply(params, carry, xs, fold)
+        return layer.apply(params, carry, xs, fold, context)
     border.check_step(layer, params, carry, xs)
-    return fold(layer, params, carry, xs)
+    return _fold(layer, params, carry, xs, fold, context)
+
+
+def _fold(cell, params, carry, xs, fold, context):
+    """Fold a cell, wrapped for as much of the context as there is."""
+    xs_of_cell = _accompany(cell, xs, xs, carry, context.key)
+    if context.history:
+        cell = Recording(cell)
+    if context.mask is not None:
+        cell, xs_of_cell = Masked(cell), Accompanied(xs_of_cell, context.mask)
+    if context.cuts is not None:
+        cell, xs_of_cell = Resetting(cell), Accompanied(xs_of_cell, context.cuts[:-1])
+        carry = ResettingCarry(inner=carry, start=context.start)
+    carry, ys = fold(cell, params, carry, xs_of_cell)
+    if context.cuts is not None:
+        carry = carry.inner
+    if context.history:
+        ys, carry = ys
+    return carry, ys.astype(xs.dtype)
+
+
+def _accompany(cell, xs, like, carry, key):
+    """`xs` with the extras of every wrapper around the cell, each drawn from a key of its own."""
+    if not isinstance(cell, Wrapper):
+        return xs
+    own_key, inner_key = (None, None) if key is None else jax.random.split(key)
+    inner = _accompany(cell.cell, xs, like, carry, inner_key)
+    return Accompanied(inner, cell.extras(own_key, like, carry))

@@ -30,9 +30,9 @@ class Pointwise(Network[Any, tuple[()]]):
         """One instant."""
         return carry, self.map(params, x)
 
-    def apply(self, params, carry, xs, fold):
+    def apply(self, params, carry, xs, fold, context):
         """All instants at once; there is nothing to fold."""
-        del fold
+        del fold, context
         return carry, self.map(params, xs)
 
 

@@ -26,9 +26,9 @@ class Residual(Wrapped):
         carry, y = self.layer(params, carry, x)
         return carry, x + y
 
-    def apply(self, params, carry, xs, fold):
+    def apply(self, params, carry, xs, fold, context):
         """The whole sequence: xs + layer(xs)."""
-        carry, ys = run(self.layer, params, carry, xs, fold)
+        carry, ys = run(self.layer, params, carry, xs, fold, context)
         return carry, xs + ys
 
 

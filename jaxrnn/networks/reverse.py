@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 from jaxrnn.cell import Layer
@@ -22,9 +23,12 @@ class Reverse(Wrapped):
             "run it over a whole sequence with jaxrnn.unroll."
         )
 
-    def apply(self, params, carry, xs, fold):
+    def apply(self, params, carry, xs, fold, context):
         """The whole sequence, last instant first; outputs stand at the time of their input."""
-        carry, ys = run(self.layer, params, carry, jnp.flip(xs, axis=0), fold)
+        xs = jnp.flip(xs, axis=0)
+        carry, ys = run(self.layer, params, carry, xs, fold, context.reversed())
+        if context.history:
+            carry = jax.tree.map(lambda record: jnp.flip(record, axis=0), carry)
         return carry, jnp.flip(ys, axis=0)
 
 

@@ -79,11 +79,13 @@ class Stack(Network[StackParams, StackCarry]):
             carries.append(handed_on)
         return StackCarry(layers=tuple(carries)), x
 
-    def apply(self, params, carry, xs, fold):
+    def apply(self, params, carry, xs, fold, context):
         """The whole sequence through the lowest layer, then through the next."""
         carries = []
-        for layer, own, received in zip(self.layers, params.layers, carry.layers, strict=True):
-            handed_on, xs = run(layer, own, received, xs, fold)
+        layers = zip(self.layers, params.layers, carry.layers, strict=True)
+        for number, (layer, own, received) in enumerate(layers):
+            inside = context.inside("layers", number)
+            handed_on, xs = run(layer, own, received, xs, fold, inside)
             carries.append(handed_on)
         return StackCarry(layers=tuple(carries)), xs
 

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxrnn.cell import Layer
 from jaxrnn.folds import scan
 from jaxrnn.networks import border
+from jaxrnn.networks.context import Context
 from jaxrnn.networks.network import Fold, run
+from jaxrnn.wrappers.masked import select
 
 
 def unroll(
@@ -18,6 +20,10 @@ def unroll(
     xs: Any,
     carry: Any = None,
     *,
+    lengths: Any = None,
+    mask: Any = None,
+    resets: Any = None,
+    key: jax.Array | None = None,
     fold: Fold = scan,
     time_axis: int = 0,
 ) -> tuple[Any, jax.Array]:
@@ -30,20 +36,29 @@ def unroll(
       layer: a cell (`LSTM`, `GRU`, `Elman`, your own) or a network (`stack`, `bidirectional` …).
       params: its parameters, as from `layer.init(key)`.
       xs: `[time, *batch, input_size]`, with no, one or several batch axes, in the dtype of
-        `params`; for a network that begins with `Embedding` or `OneHot`, integer ids `[time,
-        *batch]`.
+        `params`; for a network that begins with `Embedding` or `OneHot`, integer ids
+        `[time, *batch]`.
       carry: the carry before the first instant; None for `layer.start(params, batch_shape)`.
+      lengths: `[*batch]` integers from 0 to the length of `xs`: how much of each row is valid. What
+        comes after may hold anything, NaN too: its outputs are zero, its gradients exactly zero,
+        the carry stops before it, and a reading from the end begins before it.
+      mask: instead of `lengths`, `[time, *batch]` booleans, True where valid: padding on the left,
+        holes, whatever is needed.
+      resets: `[time, *batch]` booleans: True where a row begins anew (a new episode or document),
+        from `layer.start`, as if the sequence were cut BEFORE that instant; in both directions.
+      key: for the noise of dropout, zoneout and their like; None for none (evaluation).
       fold: how instants are joined and how the derivative is taken: `jaxrnn.folds.scan` (JAX's
         derivative), `bptt` (by hand), `truncated(k)`, or a function of that signature.
-      time_axis: where time stands in `xs`, and will stand in `ys`.
+      time_axis: where time stands in `xs`, `mask` and `resets`, and will stand in `ys`.
 
     Returns:
-      carry: after the last instant of the sequence.
-      ys: `[time, *batch, output_size]`, time on `time_axis`.
+      carry: after the last valid instant of each row.
+      ys: `[time, *batch, output_size]`, time on `time_axis`, in the dtype of `xs`; zero at instants
+        that are not valid.
 
     Raises:
-      TypeError: if `params`, `carry` or `xs` are not of the kind or dtype that the layer needs.
-      ValueError: if a shape, a token id or `time_axis` does not fit.
+      TypeError: if an argument is not of the kind or dtype that the layer needs.
+      ValueError: if a shape, a length, a token id or `time_axis` does not fit.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxrnn
@@ -52,25 +67,177 @@ def unroll(
       >>> carry, ys = jaxrnn.unroll(network, params, jnp.ones((2, 10, 3)), time_axis=1)
       >>> ys.shape
       (2, 10, 4)
+      >>> carry, ys = jaxrnn.unroll(network, params, jnp.ones((10, 2, 3)), lengths=[10, 4])
+      >>> bool((ys[4:, 1] == 0).all()), bool((carry.layers[1].h[1] == ys[3, 1]).all())
+      (True, True)
       >>> jaxrnn.unroll(network, params, jnp.ones((10, 2, 5)))
       Traceback (most recent call last):
       ValueError: Stack(...): xs has shape (10, 2, 5), so its last axis is 5 wide; expected ...
     """
+    carry, ys = _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis)
+    return carry, jnp.moveaxis(ys, 0, time_axis)
+
+
+def unroll_history(
+    layer: Layer,
+    params: Any,
+    xs: Any,
+    carry: Any = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    resets: Any = None,
+    key: jax.Array | None = None,
+    fold: Fold = scan,
+    time_axis: int = 0,
+) -> tuple[Any, jax.Array]:
+    """`unroll`, with the carries and gates of every layer at every instant.
+
+    For attention, pictures and probes. Keeping everything takes memory; `unroll` keeps nothing.
+
+    Args:
+      layer: as for `unroll`, and so are the other arguments; `fold` may be any but `bptt`.
+      params: its parameters.
+      xs: `[time, *batch, input_size]`.
+      carry: the carry before the first instant.
+      lengths: how much of each row is valid.
+      mask: which instants are.
+      resets: where rows begin anew.
+      key: for noise.
+      fold: how instants are joined.
+      time_axis: where time stands.
+
+    Returns:
+      history: as the carry of `layer`, but in place of each cell's carry a `Record(carry, gates)`
+        with time on `time_axis`: h and c after every instant, and the gates (`LSTMGates`,
+        `GRUGates`, or `()` for a cell that has none). Zero at instants that are not valid; in a
+        reversed layer it stands at the time of the input, as outputs do.
+      ys: as from `unroll`.
+
+    Raises:
+      TypeError, ValueError: as `unroll` does.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxrnn
+      >>> network = jaxrnn.stack(jaxrnn.LSTM(3, 8), jaxrnn.GRU(8, 4))
+      >>> params = network.init(jax.random.key(0))
+      >>> history, ys = jaxrnn.unroll_history(network, params, jnp.ones((10, 2, 3)))
+      >>> history.layers[0].carry.c.shape, history.layers[0].gates.f.shape
+      ((10, 2, 8), (10, 2, 8))
+      >>> bool((history.layers[1].carry.h == ys).all())
+      True
+    """
+    history, ys = _enter(
+        layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis, history=True
+    )
+    history = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, time_axis), history)
+    return history, jnp.moveaxis(ys, 0, time_axis)
+
+
+def unroll_last(
+    layer: Layer,
+    params: Any,
+    xs: Any,
+    carry: Any = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    resets: Any = None,
+    key: jax.Array | None = None,
+    fold: Fold = scan,
+    time_axis: int = 0,
+) -> tuple[Any, jax.Array]:
+    """`unroll`, with the last valid output of each row only: for classifying sequences.
+
+    Args:
+      layer: as for `unroll`, and so are the other arguments.
+      params: its parameters.
+      xs: `[time, *batch, input_size]`.
+      carry: the carry before the first instant.
+      lengths: how much of each row is valid.
+      mask: which instants are.
+      resets: where rows begin anew.
+      key: for noise.
+      fold: how instants are joined.
+      time_axis: where time stands.
+
+    Returns:
+      carry: as from `unroll`.
+      y: `[*batch, output_size]`, the output at the last valid instant; zero for a row without one.
+
+    Raises:
+      TypeError, ValueError: as `unroll` does.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxrnn
+      >>> cell = jaxrnn.GRU(3, 4)
+      >>> params = cell.init(jax.random.key(0))
+      >>> carry, y = jaxrnn.unroll_last(cell, params, jnp.ones((10, 2, 3)), lengths=[10, 0])
+      >>> y.shape, y[1].tolist()
+      ((2, 4), [0.0, 0.0, 0.0, 0.0])
+    """
+    carry, ys = _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis)
+    length = ys.shape[0]
+    if length == 0:
+        return carry, jnp.zeros(ys.shape[1:], ys.dtype)
+    if lengths is None and mask is None:
+        return carry, ys[-1]
+    valid = _as_mask(lengths, mask, length, ys.shape[1:-1], time_axis)
+    last = length - 1 - jnp.argmax(jnp.flip(valid, axis=0), axis=0)
+    # Outputs at instants that are not valid are zero already, and so is that of a row without any.
+    return carry, jnp.take_along_axis(ys, last[None, ..., None], axis=0)[0]
+
+
+def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis, history=False):
+    """Check everything, make the carry and the context, run; time first."""
     border.check_layer(layer)
     border.check_fold(fold)
     border.check_params(layer, params)
     xs = border.as_sequence(xs)
-    if not -xs.ndim <= time_axis < max(xs.ndim, 1):
-        raise ValueError(f"time_axis={time_axis} is outside xs, whose shape is {xs.shape}.")
+    border.check_time_axis(time_axis, xs)
     xs = jnp.moveaxis(xs, time_axis, 0)
+    border.check_rank(layer, xs)
+    length, batch = xs.shape[0] if xs.ndim else 0, border.batch_shape(layer, xs)
+    valid = _as_mask(lengths, mask, length, batch, time_axis)
+    if valid is not None:
+        # What stands in the padding must not reach any sum, not even times zero: it may be NaN.
+        xs = select(valid, xs, jnp.zeros_like(xs))
     border.check_sequence(layer, params, xs)
-    batch = border.batch_shape(layer, xs)
+    start = None
+    if carry is None or resets is not None:
+        start = layer.start(params, batch)
     if carry is None:
-        carry = layer.start(params, batch)
+        carry = start
     else:
         border.check_carry(layer, params, carry, batch)
-    carry, ys = _run(layer, params, carry, xs, fold)
-    return carry, jnp.moveaxis(ys, 0, time_axis)
+    border.check_key(key)
+    context = Context(mask=valid, key=key, history=history)
+    if resets is not None:
+        flags = border.as_flags("resets", resets, (length, *batch), time_axis)
+        after_the_end = jnp.zeros((1, *batch), bool)
+        context = Context(
+            mask=valid,
+            cuts=jnp.concatenate([flags, after_the_end]),
+            start=start,
+            key=key,
+            history=history,
+        )
+    carry, ys = _run(layer, params, carry, xs, fold, context)
+    if valid is not None:  # Layers without a carry, such as Linear, write something for every zero.
+        ys = select(valid, ys, jnp.zeros_like(ys))
+    return carry, ys
+
+
+def _as_mask(lengths, mask, length, batch, time_axis):
+    if lengths is not None and mask is not None:
+        raise ValueError("give lengths or mask, not both: a mask says all that lengths say.")
+    if mask is not None:
+        return border.as_flags("mask", mask, (length, *batch), time_axis)
+    if lengths is None:
+        return None
+    lengths = border.as_lengths(lengths, length, batch)
+    instants = jnp.arange(length).reshape((length,) + (1,) * len(batch))
+    return instants < jnp.expand_dims(lengths, 0)
 
 
 # Compiled with the layer and the fold as static values: an equal cell is not traced again.

@@ -1,0 +1,22 @@
+"""Cell to cell: wrappers that touch only what crosses a cell's border."""
+
+from jaxrnn.wrappers.masked import Masked
+from jaxrnn.wrappers.recording import Record, Recording
+from jaxrnn.wrappers.resetting import Resetting, ResettingCarry
+from jaxrnn.wrappers.state_dropout import StateDropout
+from jaxrnn.wrappers.update_dropout import UpdateDropout
+from jaxrnn.wrappers.wrapper import Accompanied, Wrapper
+from jaxrnn.wrappers.zoneout import Zoneout
+
+__all__ = [
+    "Accompanied",
+    "Masked",
+    "Record",
+    "Recording",
+    "Resetting",
+    "ResettingCarry",
+    "StateDropout",
+    "UpdateDropout",
+    "Wrapper",
+    "Zoneout",
+]
