@@ -2,6 +2,7 @@
 
 from jaxrnn.training.epochs import History, run_epochs
 from jaxrnn.training.losses import bits, cross_entropy, mean_squared_error
+from jaxrnn.training.regularization import activation_penalty, temporal_activation_penalty
 from jaxrnn.training.step import (
     TrainMetrics,
     TrainState,
@@ -19,6 +20,7 @@ __all__ = [
     "TrainMetrics",
     "TrainState",
     "Windows",
+    "activation_penalty",
     "adam",
     "bits",
     "contiguous_windows",
@@ -30,5 +32,6 @@ __all__ = [
     "restart",
     "run_epochs",
     "sliding_windows",
+    "temporal_activation_penalty",
     "two_biases",
 ]
