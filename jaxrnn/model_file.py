@@ -64,7 +64,10 @@ def save_model(path: str | Path, network: Layer, params: Any, **metadata: Any) -
       (GRU(input_size=3, hidden_size=4), {'note': 'untrained'})
     """
     # Contiguous, because safetensors writes the memory of a transposed array as it lies.
-    arrays = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(params)}
+    leaves = _named_leaves(params)
+    arrays = {name: np.asarray(leaf, order="C") for name, leaf in leaves}
+    if len(arrays) < len(leaves):  # {"a.b": …} beside {"a": {"b": …}}
+        raise ModelFileError(f"two parameters have the same name: {sorted(n for n, _ in leaves)}.")
     _check_arrays(network, arrays)
     texts = {
         "jaxrnn_format": FORMAT,
@@ -94,6 +97,8 @@ def load_model(path: str | Path) -> SavedModel:
         network = from_description(_from_json(texts["network"]))
         params = _restore(network, arrays)
         metadata = _from_json(texts["metadata"])
+        if not isinstance(metadata, dict):
+            raise ModelFileError(f"its metadata is no dictionary, but {metadata!r:.80}.")
     except ModelFileError as error:
         raise type(error)(f"'{path}': {error}") from error
     return SavedModel(network=network, params=params, metadata=metadata)

@@ -208,6 +208,9 @@ def test_other_versions_and_wrong_shapes_are_refused(tmp_path):
     forge(path, network, good, metadata="{")
     with pytest.raises(ModelFileError, match="no JSON"):
         load_model(path)
+    forge(path, network, good, metadata="5")
+    with pytest.raises(ModelFileError, match="no dictionary"):
+        load_model(path)
     for wrong in (
         good | {"kernel": np.zeros((4, 1))},
         good | {"extra": np.zeros(1)},
@@ -242,6 +245,9 @@ def test_only_what_belongs_together_is_saved(tmp_path, key):
     unknown = jaxrnn.Elman(2, 3, activation=lambda x: x)
     with pytest.raises(ModelFileError, match="register"):
         save_model(tmp_path / "model", unknown, unknown.init(key))
+    ambiguous = {"a.b": jnp.zeros(1), "a": {"b": jnp.zeros(1)}}
+    with pytest.raises(ModelFileError, match="same name"):
+        save_model(tmp_path / "model", Scale(2), ambiguous)
     assert not list(tmp_path.iterdir())
 
 
