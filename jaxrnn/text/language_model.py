@@ -31,7 +31,7 @@ PROBE = 4096  # held-out tokens read at each report; the whole held-out part wou
 class ModelConfig:
     """The network: embedding or one-hot, recurrent layers, linear."""
 
-    cell: Literal["elman", "lstm", "gru"] = "lstm"
+    cell: Literal["elman", "lstm", "gru"] = "gru"
     """Kind of recurrent layer."""
     layers: int = 2
     """Number of recurrent layers."""
@@ -45,7 +45,7 @@ class ModelConfig:
 class TrainConfig:
     """Truncated backpropagation through time with Adam."""
 
-    steps: int = 1000
+    steps: int = 2000
     """Number of updates."""
     batch: int = 32
     """Streams of text read side by side."""

@@ -46,6 +46,11 @@ class CharVocabulary:
         return len(self.characters)
 
     @property
+    def unit(self) -> str:
+        """What a token is, for messages."""
+        return "character"
+
+    @property
     def beginning(self) -> str:
         """What to begin a text with if nobody says: a line end, if there is one."""
         return "\n" if "\n" in self.characters else self.characters[0]
@@ -98,6 +103,11 @@ class ByteVocabulary:
     def size(self) -> int:
         """Number of tokens."""
         return 256
+
+    @property
+    def unit(self) -> str:
+        """What a token is, for messages."""
+        return "byte"
 
     @property
     def beginning(self) -> str:
