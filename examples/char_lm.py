@@ -8,6 +8,7 @@ Without `--text FILE` the text is the source code of Python's own standard libra
 """
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Source:
 
     text: Path | None = None
     """A text file; the source code of Python's standard library if not given."""
-    limit: int = 2_000_000
+    limit: int = 3_000_000
     """How many characters of the standard library to use."""
     held_out: float = 0.1
     """Share of the text, at its end, for validation."""
@@ -65,7 +66,7 @@ def train(
     network = text.build_network(model, vocabulary.size)
     print(f"network: {network}")
     print(
-        f"training on {len(parts.train):,} characters, "
+        f"training on {len(parts.train):,} {vocabulary.unit}s, "
         f"validation on the {len(parts.validation):,} of the {parts.name}"
     )
 
@@ -128,11 +129,12 @@ def follow(reports, steps, metrics) -> tuple[list[text.Report], BaseException | 
     try:
         with text.metrics_file(metrics) as write, text.progress(steps) as show:
             for report in reports:
-                # Only the newest parameters are kept.
-                history = [*(old._replace(params=None) for old in history), report]
+                if history:  # only the newest parameters are kept
+                    history[-1] = history[-1]._replace(params=None)
+                history.append(report)
                 write(report)
                 show(report)
-    except (KeyboardInterrupt, NonFiniteError) as reason:
+    except (KeyboardInterrupt, NonFiniteError, OSError) as reason:
         return history, reason
     return history, None
 
@@ -156,9 +158,10 @@ def read(source: Source, as_bytes: bool) -> text.Corpus:
 def print_loss(model: text.LanguageModel, parts: text.Split):
     """Print the loss on the whole held-out part."""
     nats = text.evaluate(model.network, model.params, parts.validation)
+    unit = model.vocabulary.unit
     print(
         f"validation loss on the {parts.name}: {nats:.4f} nats = {bits(nats):.4f} bits "
-        f"per character ({len(parts.validation):,} characters, the carry handed on throughout)"
+        f"per {unit} ({len(parts.validation):,} {unit}s, the carry handed on throughout)"
     )
 
 
@@ -186,10 +189,14 @@ def main() -> int:
         tyro.extras.subcommand_cli_from_dict(commands, description=__doc__, config=settings)
     except InputError as error:
         return complain(error, status=2)
-    except NonFiniteError as error:
+    except BrokenPipeError:
+        # Whoever read the output has enough. What is still buffered must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (NonFiniteError, OSError) as error:
         return complain(error, status=1)
     except KeyboardInterrupt:
         return complain("interrupted", status=130)
+    return 0
 
 
 def complain(error, status: int) -> int:

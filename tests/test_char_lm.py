@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from jaxrnn import model_file, text
@@ -36,7 +37,7 @@ def start(folder, *arguments, **settings):
 
 def run(folder, *arguments):
     process = start(folder, *arguments)
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=300)
     return process.returncode, out, errors
 
 
@@ -119,8 +120,18 @@ def test_text_appears_as_it_is_written(trained):
         assert len(process.stdout.read(200)) == 200 and process.poll() is None
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and errors == "error: interrupted\n"
+
+
+def test_a_reader_may_have_enough(trained):
+    """As in `sample | head -c 100`."""
+    process = start(trained[0], "sample", "--length", "1000000000")
+    assert len(process.stdout.read(100)) == 100
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=300) == 0 and not errors
 
 
 def test_evaluate_repeats_the_loss_of_training(trained):
@@ -151,7 +162,7 @@ def test_help_and_typing_errors(tmp_path):
     status, out, _ = run(tmp_path, "--help")
     assert status == 0 and all(command in out for command in ("train", "sample", "evaluate"))
     status, out, _ = run(tmp_path, "train", "--help")
-    assert status == 0 and "--hidden-size" in out and "default: 2000000" in out
+    assert status == 0 and "--hidden-size" in out and "default: 3000000" in out
     status, _, errors = run(tmp_path, "train", "--hiden-size", "3")
     assert status == 2 and "Perhaps you meant" in errors and "--hidden-size" in errors
     status, _, errors = run(tmp_path, "trian")
@@ -220,6 +231,20 @@ def test_non_finite_training_stops_with_the_step_and_keeps_the_good_model(tmp_pa
     assert "nothing saved" in errors and not (tmp_path / "char_lm.safetensors").exists()
 
 
+def test_non_finite_training_keeps_the_last_good_model(tmp_path):
+    """At this rate a tanh network survives some updates before its logits overflow."""
+    (tmp_path / "fox.txt").write_text(WRITTEN)
+    growing = ("--cell", "elman", "--embedding-size", "0", "--learning-rate", "1e34")
+    status, out, errors = run(
+        *(tmp_path, "train", "--text", "fox.txt", *SMALL, *growing, "--report-every", "1")
+    )
+    assert status == 1 and errors.count("\n") == 1
+    bad = int(errors.split("at step ")[1].split(":")[0])
+    kept = text.load(tmp_path / "char_lm.safetensors")
+    assert bad > 2 and f"as it was after step {bad - 1}" in out
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.params))
+
+
 def test_interrupted_training_saves_the_last_good_model(tmp_path):
     (tmp_path / "fox.txt").write_text(WRITTEN)
     process = start(tmp_path, "train", "--text", "fox.txt", *SMALL, "--steps", "10000000")
@@ -227,7 +252,7 @@ def test_interrupted_training_saves_the_last_good_model(tmp_path):
         if line.startswith("step 30/"):
             break
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and errors == "error: interrupted\n"
     assert "saved the model as it was after step " in out
     status, out, _ = run(tmp_path, "sample", "--length", "20")
