@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn import cells, initializers, networks
+from jaxrnn import cells, initializers, networks, wrappers
 from jaxrnn.errors import ModelFileError
 
 Registered = TypeVar("Registered")
@@ -144,6 +144,10 @@ _LIBRARY = (
     cells.LSTM,
     cells.GRU,
     cells.ResetBeforeGRU,
+    cells.ProjectedLSTM,
+    wrappers.StateDropout,
+    wrappers.UpdateDropout,
+    wrappers.Zoneout,
     networks.Stack,
     networks.Bidirectional,
     networks.Reverse,
@@ -152,6 +156,10 @@ _LIBRARY = (
     networks.Embedding,
     networks.OneHot,
     networks.Linear,
+    networks.Dropout,
+    networks.VariationalDropout,
+    networks.WeightDrop,
+    networks.MixedPrecision,
     networks.concatenate,
     networks.add,
     initializers.Constant,

@@ -1,5 +1,6 @@
 import builtins
 import dataclasses
+import inspect
 import json
 import os
 import pickle
@@ -25,6 +26,7 @@ LAYERS = [
     jaxrnn.stack(jaxrnn.OneHot(3), jaxrnn.residual(jaxrnn.GRU(3, 3))),
     jaxrnn.bidirectional(jaxrnn.LSTM(3, 4), jaxrnn.GRU(3, 4), merge=jaxrnn.add),
     jaxrnn.learned_carry(jaxrnn.reverse(jaxrnn.GRU(3, 4))),
+    jaxrnn.stack(jaxrnn.Dropout(3, 0.1), jaxrnn.Zoneout(jaxrnn.ProjectedLSTM(3, 4, 2))),
 ]
 
 
@@ -50,6 +52,19 @@ def assert_same(left, right):
     for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
         assert a.dtype == b.dtype and a.shape == b.shape
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def test_every_public_layer_and_initializer_is_known():
+    kinds = [*vars(jaxrnn).values(), *vars(initializers).values()]
+    concrete = {
+        kind
+        for kind in kinds
+        if isinstance(kind, type)
+        and issubclass(kind, jaxrnn.Layer | initializers.Initializer)
+        and not inspect.isabstract(kind)
+    }
+    assert len(concrete) > 20
+    assert concrete <= set(description._KNOWN.values())
 
 
 @pytest.mark.parametrize("layer", [*LAYERS, Scale(2)], ids=repr)
