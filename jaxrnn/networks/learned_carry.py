@@ -44,7 +44,11 @@ class LearnedCarry(Wrapped):
 
     def start(self, params: LearnedCarryParams, batch_shape: tuple[int, ...] = ()) -> Any:
         """The learned start, the same for every row of the batch."""
-        return jax.tree.map(lambda s: jnp.broadcast_to(s, (*batch_shape, *s.shape)), params.start)
+        # The layer may want its carry in another dtype than that of the parameters.
+        like = jax.eval_shape(lambda layer: self.layer.start(layer, batch_shape), params.layer)
+        return jax.tree.map(
+            lambda s, spec: jnp.broadcast_to(s, spec.shape).astype(spec.dtype), params.start, like
+        )
 
     def __call__(self, params, carry, x):
         """One instant of the layer."""

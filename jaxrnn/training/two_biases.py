@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import optax
 
-from jaxrnn.cells import ElmanParams, GRUParams, LSTMParams
+from jaxrnn.cells import ElmanParams, GRUParams, LSTMParams, ProjectedLSTMParams
 
 
 def two_biases() -> optax.GradientTransformation:
@@ -34,7 +34,7 @@ def two_biases() -> optax.GradientTransformation:
 
 
 def _is_cell(node: Any) -> bool:
-    return isinstance(node, ElmanParams | GRUParams | LSTMParams)
+    return isinstance(node, ElmanParams | GRUParams | LSTMParams | ProjectedLSTMParams)
 
 
 def _double(updates):
