@@ -1,5 +1,6 @@
 """The border: what enters a layer is checked here, before anything is traced."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,8 +25,8 @@ def check_layer(layer: Any) -> None:
             f"as in {layer.__name__}(input_size=3, hidden_size=4)."
         )
     raise TypeError(
-        f"expected a cell or a network as the first argument, got {_kind(layer)}; "
-        "the order is unroll(layer, params, xs, carry)."
+        f"expected a cell or a network, such as LSTM(3, 4) or stack(…), got {_kind(layer)}; the "
+        "order is unroll(layer, params, xs, carry), and stack takes layers one by one, not a list."
     )
 
 
@@ -48,12 +49,7 @@ def as_sequence(xs: Any) -> jax.Array:
     Raises:
       TypeError: if it is not an array of numbers.
     """
-    try:
-        return jnp.asarray(xs)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"xs must be an array of numbers, [time, *batch, features]; got {_kind(xs)}: {error}"
-        ) from None
+    return _as_array("xs", xs, "an array of numbers, [time, *batch, features]")
 
 
 def check_params(layer: Layer, params: Any) -> None:
@@ -68,11 +64,25 @@ def check_params(layer: Layer, params: Any) -> None:
             )
 
 
-def check_carry(layer: Layer, params: Any, carry: Any, batch: tuple[int, ...]) -> None:
+def check_carry(layer: Layer, params: Any, carry: Any, batch: tuple[int, ...], length: int) -> None:
     """Raise unless `carry` is one of `layer` for the batch axes, in the params' dtype."""
     expected = jax.eval_shape(lambda params: layer.start(params, batch), params)
     origin = f"layer.initial_carry({batch})"
-    _check_tree(f"{layer!r}: carry", carry, expected, origin)
+
+    def hint(given: tuple[int, ...], want: tuple[int, ...]) -> str:
+        axes = f"The batch axes of xs are {batch}"
+        if len(given) > len(want):
+            return f" {axes}: the carry has more of them."
+        if len(given) < len(want):
+            return f" {axes}: the carry lacks them, or some."
+        if batch and given[: len(batch)] == (length, *batch[1:]):
+            return (
+                f" {axes}, after its {length} instants: are time and batch swapped? time_axis says "
+                "where time is."
+            )
+        return ""
+
+    _check_tree(f"{layer!r}: carry", carry, expected, origin, hint)
     for (path, leaf), want in zip(
         jax.tree_util.tree_flatten_with_path(carry)[0], jax.tree.leaves(expected), strict=True
     ):
@@ -102,26 +112,30 @@ def check_key(key: Any) -> None:
         raise TypeError(f"key must be one random key, as from jax.random.key(0); got {_kind(key)}.")
 
 
-def as_flags(name: str, flags: Any, shape: tuple[int, ...], time_axis: int) -> jax.Array:
-    """`flags` as a boolean array of `shape`, `[time, *batch]`, time moved to the front.
+def as_flags(
+    name: str, flags: Any, length: int, batch: tuple[int, ...], time_axis: int
+) -> jax.Array:
+    """`flags` as a boolean array `[time, *batch]`, time moved to the front from `time_axis`.
 
     Raises:
       TypeError: if the flags are not booleans.
       ValueError: if their shape is another.
     """
-    flags = jnp.asarray(flags)
+    flags = _as_array(name, flags, "an array of booleans, one per instant and row")
     if flags.dtype != jnp.bool_:
         raise TypeError(
             f"{name} has dtype {flags.dtype}; expected booleans, one per instant and row."
         )
-    if -flags.ndim <= time_axis < flags.ndim:
-        flags = jnp.moveaxis(flags, time_axis, 0)
+    shape = (*batch[:time_axis], length, *batch[time_axis:])
     if flags.shape != shape:
+        hint = ""
+        if sorted(flags.shape) == sorted(shape):
+            hint = f" Are its axes in another order? Time is axis {time_axis}."
         raise ValueError(
-            f"{name} has shape {flags.shape} with time first; expected {shape}, "
-            "[time, *batch] as in xs."
+            f"{name} has shape {flags.shape}; expected {shape}, one flag per instant and row, with "
+            f"the axes of xs but that of its features.{hint}"
         )
-    return flags
+    return jnp.moveaxis(flags, time_axis, 0)
 
 
 def as_lengths(lengths: Any, length: int, batch: tuple[int, ...]) -> jax.Array:
@@ -131,20 +145,29 @@ def as_lengths(lengths: Any, length: int, batch: tuple[int, ...]) -> jax.Array:
       TypeError: if they are not integers.
       ValueError: if their shape is another, or one is negative or longer than the sequence.
     """
-    lengths = jnp.asarray(lengths)
+    numbers = "an array of integers, one per row of the batch"
+    # Numbers that are known stay known: inside jax.jit, jnp would make tracers of them.
+    known = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(lengths))
+    lengths = _as_array("lengths", lengths, numbers, np if known else jnp)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise TypeError(f"lengths has dtype {lengths.dtype}; expected integers, one per row.")
+        raise TypeError(f"lengths has dtype {lengths.dtype}; expected {numbers}.")
     if lengths.shape != batch:
-        raise ValueError(
-            f"lengths has shape {lengths.shape}; expected {batch}, one length per row of the batch."
-        )
-    if not isinstance(lengths, jax.core.Tracer) and lengths.size:
-        low, high = int(lengths.min()), int(lengths.max())
-        if low < 0 or high > length:
-            raise ValueError(
-                f"lengths run from {low} to {high}; expected 0 to {length}, the length of xs."
+        hint = ""
+        if lengths.shape == (length, *batch[1:]):
+            hint = (
+                f" xs has {length} instants: are time and batch swapped? time_axis says where "
+                "time is."
             )
-    return lengths
+        raise ValueError(
+            f"lengths has shape {lengths.shape}; expected {batch}, one length per row of the "
+            f"batch.{hint}"
+        )
+    if known and lengths.size and (lengths.min() < 0 or lengths.max() > length):
+        raise ValueError(
+            f"lengths run from {lengths.min()} to {lengths.max()}; expected 0 to {length}, the "
+            "length of xs."
+        )
+    return jnp.asarray(lengths)
 
 
 def check_rank(layer: Layer, xs: jax.Array) -> None:
@@ -220,7 +243,8 @@ def _check_tokens(layer: Layer, tokens: jax.Array) -> None:
     check_rank(layer, tokens)
     # JAX clamps an id that is out of range, in silence; where the values are known, say so instead.
     if not isinstance(tokens, jax.core.Tracer) and tokens.size:
-        low, high = int(tokens.min()), int(tokens.max())
+        known = np.asarray(tokens)  # Inside jax.jit, jnp would make a tracer of it.
+        low, high = int(known.min()), int(known.max())
         if low < 0 or high >= layer.input_size:
             raise ValueError(
                 f"{layer!r}: xs holds token ids from {low} to {high}; "
@@ -228,7 +252,14 @@ def _check_tokens(layer: Layer, tokens: jax.Array) -> None:
             )
 
 
-def _check_tree(what: str, given: Any, expected: Any, origin: str) -> None:
+def _no_hint(given: tuple[int, ...], want: tuple[int, ...]) -> str:
+    del given, want
+    return ""
+
+
+def _check_tree(
+    what: str, given: Any, expected: Any, origin: str, hint: Callable[..., str] = _no_hint
+) -> None:
     given_leaves = _leaves(given)
     expected_leaves = _leaves(expected)
     if missing := expected_leaves.keys() - given_leaves.keys():
@@ -246,9 +277,17 @@ def _check_tree(what: str, given: Any, expected: Any, origin: str) -> None:
         if leaf.shape != want:
             raise ValueError(
                 f"{what} `{path}` has shape {leaf.shape}; expected {want}, as from {origin}."
+                + hint(leaf.shape, want)
             )
     if jax.tree.structure(given) != jax.tree.structure(expected):
         raise TypeError(_structure(what, given, expected, "its containers differ", origin))
+
+
+def _as_array(name: str, value: Any, expected: str, numpy: Any = jnp) -> Any:
+    try:
+        return numpy.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be {expected}; got {_kind(value)}: {error}") from None
 
 
 def _structure(what: str, given: Any, expected: Any, problem: str, origin: str) -> str:

@@ -75,7 +75,10 @@ def _fold(cell, params, carry, xs, fold, context):
     if context.mask is not None:
         cell, xs_of_cell = Masked(cell), Accompanied(xs_of_cell, context.mask)
     if context.cuts is not None:
-        cell, xs_of_cell = Resetting(cell), Accompanied(xs_of_cell, context.cuts[:-1])
+        cuts = context.cuts[:-1]
+        if context.mask is not None:  # What stands still must not begin anew either.
+            cuts = cuts & context.mask
+        cell, xs_of_cell = Resetting(cell), Accompanied(xs_of_cell, cuts)
         carry = ResettingCarry(inner=carry, start=context.start)
     carry, ys = fold(cell, params, carry, xs_of_cell)
     if context.cuts is not None:

@@ -1,13 +1,14 @@
 """The front door: run a cell or a network over a sequence."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxrnn.cell import Layer
-from jaxrnn.folds import scan
+from jaxrnn.folds import bptt, scan
 from jaxrnn.networks import border
 from jaxrnn.networks.context import Context
 from jaxrnn.networks.network import Fold, run
@@ -46,6 +47,7 @@ def unroll(
         holes, whatever is needed.
       resets: `[time, *batch]` booleans: True where a row begins anew (a new episode or document),
         from `layer.start`, as if the sequence were cut BEFORE that instant; in both directions.
+        Flags at instants that are not valid count for nothing.
       key: for the noise of dropout, zoneout and their like; None for none (evaluation).
       fold: how instants are joined and how the derivative is taken: `jaxrnn.folds.scan` (JAX's
         derivative), `bptt` (by hand), `truncated(k)`, or a function of that signature.
@@ -74,8 +76,8 @@ def unroll(
       Traceback (most recent call last):
       ValueError: Stack(...): xs has shape (10, 2, 5), so its last axis is 5 wide; expected ...
     """
-    carry, ys = _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis)
-    return carry, jnp.moveaxis(ys, 0, time_axis)
+    done = _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis)
+    return done.carry, jnp.moveaxis(done.ys, 0, done.time_axis)
 
 
 def unroll_history(
@@ -127,11 +129,15 @@ def unroll_history(
       >>> bool((history.layers[1].carry.h == ys).all())
       True
     """
-    history, ys = _enter(
+    if fold is bptt:
+        raise TypeError(
+            "unroll_history: the fold `bptt` keeps what its derivative by hand needs, and has no "
+            "carries or gates to give back; use the fold `scan`, whose gradients are the same."
+        )
+    done = _enter(
         layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis, history=True
     )
-    history = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, time_axis), history)
-    return history, jnp.moveaxis(ys, 0, time_axis)
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, done.time_axis), (done.carry, done.ys))
 
 
 def unroll_last(
@@ -176,29 +182,42 @@ def unroll_last(
       >>> y.shape, y[1].tolist()
       ((2, 4), [0.0, 0.0, 0.0, 0.0])
     """
-    carry, ys = _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis)
+    carry, ys, valid, _ = _enter(
+        layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis
+    )
     length = ys.shape[0]
     if length == 0:
         return carry, jnp.zeros(ys.shape[1:], ys.dtype)
-    if lengths is None and mask is None:
+    if valid is None:
         return carry, ys[-1]
-    valid = _as_mask(lengths, mask, length, ys.shape[1:-1], time_axis)
     last = length - 1 - jnp.argmax(jnp.flip(valid, axis=0), axis=0)
     # Outputs at instants that are not valid are zero already, and so is that of a row without any.
     return carry, jnp.take_along_axis(ys, last[None, ..., None], axis=0)[0]
 
 
+class _Done(NamedTuple):
+    """What a run gives, time first, and where time stood in `xs`."""
+
+    carry: Any
+    ys: jax.Array
+    valid: jax.Array | None
+    time_axis: int
+
+
 def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis, history=False):
-    """Check everything, make the carry and the context, run; time first."""
+    """Check everything, make the carry and the context, run."""
     border.check_layer(layer)
     border.check_fold(fold)
     border.check_params(layer, params)
     xs = border.as_sequence(xs)
-    border.check_time_axis(time_axis, xs)
-    xs = jnp.moveaxis(xs, time_axis, 0)
     border.check_rank(layer, xs)
-    length, batch = xs.shape[0] if xs.ndim else 0, border.batch_shape(layer, xs)
-    valid = _as_mask(lengths, mask, length, batch, time_axis)
+    border.check_time_axis(time_axis, xs)
+    time_axis %= xs.ndim  # Outputs, masks and resets may have more or fewer axes than xs.
+    xs = jnp.moveaxis(xs, time_axis, 0)
+    length, batch = xs.shape[0], border.batch_shape(layer, xs)
+    # Where time is the last axis of xs, features stand before it, and flags have no such axis.
+    flags_axis = min(time_axis, len(batch))
+    valid = _as_mask(lengths, mask, length, batch, flags_axis)
     if valid is not None:
         # What stands in the padding must not reach any sum, not even times zero: it may be NaN.
         xs = select(valid, xs, jnp.zeros_like(xs))
@@ -209,35 +228,45 @@ def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis
     if carry is None:
         carry = start
     else:
-        border.check_carry(layer, params, carry, batch)
+        border.check_carry(layer, params, carry, batch, length)
     border.check_key(key)
     context = Context(mask=valid, key=key, history=history)
     if resets is not None:
-        flags = border.as_flags("resets", resets, (length, *batch), time_axis)
-        after_the_end = jnp.zeros((1, *batch), bool)
+        flags = border.as_flags("resets", resets, length, batch, flags_axis)
         context = Context(
-            mask=valid,
-            cuts=jnp.concatenate([flags, after_the_end]),
-            start=start,
-            key=key,
-            history=history,
+            mask=valid, cuts=_cuts(flags, valid), start=start, key=key, history=history
         )
     carry, ys = _run(layer, params, carry, xs, fold, context)
     if valid is not None:  # Layers without a carry, such as Linear, write something for every zero.
         ys = select(valid, ys, jnp.zeros_like(ys))
-    return carry, ys
+    return _Done(carry, ys, valid, time_axis)
 
 
-def _as_mask(lengths, mask, length, batch, time_axis):
+def _as_mask(lengths, mask, length, batch, flags_axis):
     if lengths is not None and mask is not None:
         raise ValueError("give lengths or mask, not both: a mask says all that lengths say.")
     if mask is not None:
-        return border.as_flags("mask", mask, (length, *batch), time_axis)
+        return border.as_flags("mask", mask, length, batch, flags_axis)
     if lengths is None:
         return None
     lengths = border.as_lengths(lengths, length, batch)
     instants = jnp.arange(length).reshape((length,) + (1,) * len(batch))
     return instants < jnp.expand_dims(lengths, 0)
+
+
+def _cuts(resets, valid):
+    """Where rows are cut, `[time + 1, *batch]`: before every flagged instant that is valid.
+
+    A cut in a hole stands on all of the hole, so that a reading from either side meets it.
+    """
+    cuts = jnp.concatenate([resets, jnp.zeros((1, *resets.shape[1:]), bool)])
+    if valid is None:
+        return cuts
+    length = len(valid)
+    instants = jnp.arange(length + 1).reshape((length + 1,) + (1,) * (valid.ndim - 1))
+    valid = jnp.concatenate([valid, jnp.ones((1, *valid.shape[1:]), bool)])  # The end ends holes.
+    next_valid = lax.cummin(jnp.where(valid, instants, length), axis=0, reverse=True)
+    return jnp.take_along_axis(cuts, next_valid, axis=0)
 
 
 # Compiled with the layer and the fold as static values: an equal cell is not traced again.
