@@ -4,6 +4,19 @@ import numbers
 from typing import Any
 
 
+def check_flags(owner: Any, **flags: Any) -> None:
+    """Raise TypeError unless every flag is True or False.
+
+    Example:
+      >>> check_flags(object(), use_bias=1)
+      Traceback (most recent call last):
+      TypeError: object: use_bias must be True or False, got 1.
+    """
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {flag!r}.")
+
+
 def check_sizes(owner: Any, **sizes: Any) -> None:
     """Raise unless every size is a positive integer.
 

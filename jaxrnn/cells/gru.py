@@ -38,11 +38,23 @@ class GRUGates(NamedTuple):
 
 
 class GRUResidual(NamedTuple):
-    """What the backward pass needs of one instant: its old h, the gates, and q = h Rₙ + bₕ."""
+    """What the backward pass needs of one instant, as factors ready to multiply a cotangent.
+
+    Attributes:
+      h: the old hidden state.
+      r: the reset gate, which stands between Rₙ and n.
+      z: ∂h'/∂h where h goes straight through, the update gate.
+      h_to_n: ∂h'/∂ of what went into n: (1 − z) ⊙ (1 − n²).
+      h_to_z: ∂h'/∂ of what went into z: (h − n) ⊙ z(1 − z).
+      n_to_r: ∂ of what went into n / ∂ of what went into r: q ⊙ r(1 − r), with q = h Rₙ + bₕ.
+    """
 
     h: Float[Array, "*batch hidden"]
-    gates: GRUGates
-    q: Float[Array, "*batch hidden"]
+    r: Float[Array, "*batch hidden"]
+    z: Float[Array, "*batch hidden"]
+    h_to_n: Float[Array, "*batch hidden"]
+    h_to_z: Float[Array, "*batch hidden"]
+    n_to_r: Float[Array, "*batch hidden"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -97,6 +109,7 @@ class GRU(GatedCell[GRUParams, GRUCarry]):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, hidden_size=self.hidden_size)
+        checks.check_flags(self, use_bias=self.use_bias)
 
     def init(self, key: jax.Array) -> GRUParams:
         """Draw W, R, b and bₕ gate by gate."""
@@ -141,10 +154,19 @@ class GRU(GatedCell[GRUParams, GRUCarry]):
         return GRUCarry(h=h), h
 
     def forward(self, params, carry, drive):
-        """One instant; the residual is the old h, the gates, and q."""
+        """One instant, and the slopes of h'."""
         gates, q = self._gates(params, carry, drive)
         new_carry, y = self.update(params, carry, gates)
-        return new_carry, y, GRUResidual(h=carry.h, gates=gates, q=q)
+        r, z, n = gates
+        residual = GRUResidual(
+            h=carry.h,
+            r=r,
+            z=z,
+            h_to_n=(1 - z) * (1 - n * n),
+            h_to_z=(carry.h - n) * z * (1 - z),
+            n_to_r=q * r * (1 - r),
+        )
+        return new_carry, y, residual
 
     def _gates(self, params, carry, drive):
         drive_rz, drive_n = jnp.split(drive, [2 * self.hidden_size], axis=-1)
@@ -156,20 +178,19 @@ class GRU(GatedCell[GRUParams, GRUCarry]):
         return GRUGates(r=r, z=z, n=jnp.tanh(drive_n + r * q)), q
 
     def backward(self, params, residual, d_carry, d_y):
-        """The cotangents of r, z, n, and from them that of the old h."""
-        h, (r, z, n), q = residual
+        """The cotangents of r, z, n before they were squashed, and from them that of the old h."""
         d_h = d_carry.h + d_y
-        d_n = d_h * (1 - z) * (1 - n * n)
-        d_z = d_h * (h - n) * z * (1 - z)
-        d_r = d_n * q * r * (1 - r)
-        d_recurrent = jnp.concatenate([d_r, d_z, d_n * r], axis=-1)
-        d_h = d_h * z + affine(d_recurrent, params.recurrent_kernel.T)
+        d_n = d_h * residual.h_to_n
+        d_z = d_h * residual.h_to_z
+        d_r = d_n * residual.n_to_r
+        d_recurrent = jnp.concatenate([d_r, d_z, d_n * residual.r], axis=-1)
+        d_h = d_h * residual.z + affine(d_recurrent, params.recurrent_kernel.T)
         return GRUCarry(h=d_h), jnp.concatenate([d_r, d_z, d_n], axis=-1)
 
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ [d_r d_z d_n] and d_R = Σ hᵀ [d_r d_z d_n⊙r]: r stands between Rₙ and n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)
-        d_q = d_n * residuals.gates.r
+        d_q = d_n * residuals.r
         d_params = GRUParams(
             input_kernel=contract(xs, d_drives),
             recurrent_kernel=contract(residuals.h, jnp.concatenate([d_rz, d_q], axis=-1)),

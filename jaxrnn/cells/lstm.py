@@ -39,12 +39,22 @@ class LSTMGates(NamedTuple):
 
 
 class LSTMResidual(NamedTuple):
-    """What the backward pass needs of one instant: the carry it received, i f g o, and tanh(c')."""
+    """What the backward pass needs of one instant, as factors ready to multiply a cotangent.
+
+    Taken in the forward loop, where the gates are at hand: as many arrays as the gates themselves,
+    and the backward loop, which is the longer one, has only to multiply.
+
+    Attributes:
+      h: the old hidden state.
+      to_gates: ∂c'/∂ of what went into i, f and g, and ∂h'/∂ of what went into o.
+      h_to_c: ∂h'/∂c' = o ⊙ (1 − tanh²c').
+      c_to_c: ∂c'/∂c = f.
+    """
 
     h: Float[Array, "*batch hidden"]
-    c: Float[Array, "*batch hidden"]
-    gates: LSTMGates
-    tanh_c: Float[Array, "*batch hidden"]
+    to_gates: LSTMGates
+    h_to_c: Float[Array, "*batch hidden"]
+    c_to_c: Float[Array, "*batch hidden"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -99,6 +109,7 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, hidden_size=self.hidden_size)
+        checks.check_flags(self, use_bias=self.use_bias)
 
     def init(self, key: jax.Array) -> LSTMParams:
         """Draw W, R and b gate by gate, and add `forget_bias` to the f block of b."""
@@ -145,27 +156,16 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
         return LSTMCarry(h=h, c=c), h
 
     def forward(self, params, carry, drive):
-        """One instant; the residual is the old carry, the gates and tanh(c')."""
+        """One instant, and the slopes of c' and h'."""
         gates = self.gates(params, carry, drive)
         new_carry, y = self.update(params, carry, gates)
-        return new_carry, y, LSTMResidual(carry.h, carry.c, gates, jnp.tanh(new_carry.c))
+        return new_carry, y, lstm_residual(carry, gates, jnp.tanh(new_carry.c))
 
     def backward(self, params, residual, d_carry, d_y):
-        """The cotangents of i, f, g, o, and from them those of the old h and c."""
-        i, f, g, o = residual.gates
-        tanh_c = residual.tanh_c
+        """The cotangents of i, f, g, o before they were squashed; from them those of old h and c."""
         d_h = d_carry.h + d_y
-        d_c = d_carry.c + d_h * o * (1 - tanh_c * tanh_c)
-        d_drive = jnp.concatenate(
-            [
-                d_c * g * i * (1 - i),
-                d_c * residual.c * f * (1 - f),
-                d_c * i * (1 - g * g),
-                d_h * tanh_c * o * (1 - o),
-            ],
-            axis=-1,
-        )
-        return LSTMCarry(h=affine(d_drive, params.recurrent_kernel.T), c=d_c * f), d_drive
+        d_gates, d_c = lstm_backward(residual, d_carry.c, d_h)
+        return LSTMCarry(h=affine(d_gates, params.recurrent_kernel.T), c=d_c), d_gates
 
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ d, d_R = Σ hᵀ d, d_b = Σ d with d = [d_i d_f d_g d_o]; and d_x = d Wᵀ."""
@@ -175,3 +175,25 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
             bias=sum_leading(d_drives) if self.use_bias else None,
         )
         return d_params, affine(d_drives, params.input_kernel.T)
+
+
+def lstm_residual(carry: LSTMCarry, gates: LSTMGates, tanh_c: jax.Array) -> LSTMResidual:
+    """The slopes of one instant: σ′ = σ(1 − σ), tanh′ = 1 − tanh²."""
+    i, f, g, o = gates
+    to_gates = LSTMGates(
+        i=g * i * (1 - i),
+        f=carry.c * f * (1 - f),
+        g=i * (1 - g * g),
+        o=tanh_c * o * (1 - o),
+    )
+    return LSTMResidual(carry.h, to_gates, h_to_c=o * (1 - tanh_c * tanh_c), c_to_c=f)
+
+
+def lstm_backward(
+    residual: LSTMResidual, d_c: jax.Array, d_m: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """[d_i d_f d_g d_o] and the cotangent of the old c, from those of c' and of m = o ⊙ tanh(c')."""
+    d_c = d_c + d_m * residual.h_to_c
+    to = residual.to_gates
+    d_gates = jnp.concatenate([d_c * to.i, d_c * to.f, d_c * to.g, d_m * to.o], axis=-1)
+    return d_gates, d_c * residual.c_to_c

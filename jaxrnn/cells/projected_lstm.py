@@ -10,7 +10,13 @@ from jaxtyping import Array, Float
 from jaxrnn import checks, initializers
 from jaxrnn.cell import GatedCell
 from jaxrnn.cells.gates import sigmoid_tanh_block
-from jaxrnn.cells.lstm import LSTMCarry, LSTMGates
+from jaxrnn.cells.lstm import (
+    LSTMCarry,
+    LSTMGates,
+    LSTMResidual,
+    lstm_backward,
+    lstm_residual,
+)
 from jaxrnn.initializers import Initializer, gate_blocks
 from jaxrnn.linear import affine, contract, sum_leading
 
@@ -25,12 +31,10 @@ class ProjectedLSTMParams(NamedTuple):
 
 
 class ProjectedLSTMResidual(NamedTuple):
-    """What the backward pass needs of one instant: the old carry, i f g o, and tanh(c')."""
+    """What the backward pass needs of one instant: that of an `LSTM`, and m = o ⊙ tanh(c')."""
 
-    h: Float[Array, "*batch projection"]
-    c: Float[Array, "*batch hidden"]
-    gates: LSTMGates
-    tanh_c: Float[Array, "*batch hidden"]
+    lstm: LSTMResidual
+    m: Float[Array, "*batch hidden"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -91,6 +95,7 @@ class ProjectedLSTM(GatedCell[ProjectedLSTMParams, LSTMCarry]):
             hidden_size=self.hidden_size,
             projection_size=self.projection_size,
         )
+        checks.check_flags(self, use_bias=self.use_bias)
         if self.projection_size >= self.hidden_size:
             raise ValueError(
                 f"ProjectedLSTM: projection_size must be smaller than hidden_size, got "
@@ -145,37 +150,27 @@ class ProjectedLSTM(GatedCell[ProjectedLSTMParams, LSTMCarry]):
         return LSTMCarry(h=h, c=c), h
 
     def forward(self, params, carry, drive):
-        """One instant; the residual is the old carry, the gates and tanh(c')."""
+        """One instant, the slopes of c' and m, and m itself."""
         gates = self.gates(params, carry, drive)
         new_carry, y = self.update(params, carry, gates)
-        return new_carry, y, ProjectedLSTMResidual(carry.h, carry.c, gates, jnp.tanh(new_carry.c))
+        tanh_c = jnp.tanh(new_carry.c)
+        residual = lstm_residual(carry, gates, tanh_c)
+        return new_carry, y, ProjectedLSTMResidual(residual, m=gates.o * tanh_c)
 
     def backward(self, params, residual, d_carry, d_y):
-        """The cotangents of i, f, g, o and of h', and from them those of the old h and c."""
-        i, f, g, o = residual.gates
-        tanh_c = residual.tanh_c
+        """That of an `LSTM`, once d_m = d_h' Pᵀ; d_h' is kept for d_P."""
         d_h = d_carry.h + d_y
         d_m = affine(d_h, params.projection_kernel.T)
-        d_c = d_carry.c + d_m * o * (1 - tanh_c * tanh_c)
-        d_gates = jnp.concatenate(
-            [
-                d_c * g * i * (1 - i),
-                d_c * residual.c * f * (1 - f),
-                d_c * i * (1 - g * g),
-                d_m * tanh_c * o * (1 - o),
-            ],
-            axis=-1,
-        )
-        d_old = LSTMCarry(h=affine(d_gates, params.recurrent_kernel.T), c=d_c * f)
-        return d_old, (d_gates, d_h)
+        d_gates, d_c = lstm_backward(residual.lstm, d_carry.c, d_m)
+        return LSTMCarry(h=affine(d_gates, params.recurrent_kernel.T), c=d_c), (d_gates, d_h)
 
     def gradients(self, params, xs, residuals, d_drives):
-        """d_W, d_R and d_b as in `LSTM`; d_P = Σ (o ⊙ tanh c')ᵀ d_h'; and d_x."""
+        """d_W, d_R and d_b as in `LSTM`; d_P = Σ mᵀ d_h'; and d_x."""
         d_gates, d_hs = d_drives
         d_params = ProjectedLSTMParams(
             input_kernel=contract(xs, d_gates),
-            recurrent_kernel=contract(residuals.h, d_gates),
+            recurrent_kernel=contract(residuals.lstm.h, d_gates),
             bias=sum_leading(d_gates) if self.use_bias else None,
-            projection_kernel=contract(residuals.gates.o * residuals.tanh_c, d_hs),
+            projection_kernel=contract(residuals.m, d_hs),
         )
         return d_params, affine(d_gates, params.input_kernel.T)

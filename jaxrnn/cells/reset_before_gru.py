@@ -24,10 +24,23 @@ class ResetBeforeGRUParams(NamedTuple):
 
 
 class ResetBeforeGRUResidual(NamedTuple):
-    """What the backward pass needs of one instant: its old h, and the gates."""
+    """What the backward pass needs of one instant, as factors ready to multiply a cotangent.
+
+    Attributes:
+      h: the old hidden state.
+      r: ∂s/∂h where h goes straight into s = r ⊙ h, the reset gate.
+      z: ∂h'/∂h where h goes straight through, the update gate.
+      h_to_n: ∂h'/∂ of what went into n: (1 − z) ⊙ (1 − n²).
+      h_to_z: ∂h'/∂ of what went into z: (h − n) ⊙ z(1 − z).
+      s_to_r: ∂s/∂ of what went into r: h ⊙ r(1 − r).
+    """
 
     h: Float[Array, "*batch hidden"]
-    gates: GRUGates
+    r: Float[Array, "*batch hidden"]
+    z: Float[Array, "*batch hidden"]
+    h_to_n: Float[Array, "*batch hidden"]
+    h_to_z: Float[Array, "*batch hidden"]
+    s_to_r: Float[Array, "*batch hidden"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -81,6 +94,7 @@ class ResetBeforeGRU(GatedCell[ResetBeforeGRUParams, GRUCarry]):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, hidden_size=self.hidden_size)
+        checks.check_flags(self, use_bias=self.use_bias)
 
     def init(self, key: jax.Array) -> ResetBeforeGRUParams:
         """Draw W, R and b gate by gate."""
@@ -125,28 +139,36 @@ class ResetBeforeGRU(GatedCell[ResetBeforeGRUParams, GRUCarry]):
         return GRUCarry(h=h), h
 
     def forward(self, params, carry, drive):
-        """One instant; the residual is the old h and the gates."""
+        """One instant, and the slopes of h'."""
         gates = self.gates(params, carry, drive)
         new_carry, y = self.update(params, carry, gates)
-        return new_carry, y, ResetBeforeGRUResidual(h=carry.h, gates=gates)
+        r, z, n = gates
+        residual = ResetBeforeGRUResidual(
+            h=carry.h,
+            r=r,
+            z=z,
+            h_to_n=(1 - z) * (1 - n * n),
+            h_to_z=(carry.h - n) * z * (1 - z),
+            s_to_r=carry.h * r * (1 - r),
+        )
+        return new_carry, y, residual
 
     def backward(self, params, residual, d_carry, d_y):
-        """The cotangents of r, z, n, and from them that of the old h."""
-        h, (r, z, n) = residual
+        """The cotangents of r, z, n before they were squashed, and from them that of the old h."""
         kernel_rz, kernel_n = self._recurrent_kernels(params)
         d_h = d_carry.h + d_y
-        d_n = d_h * (1 - z) * (1 - n * n)
-        d_z = d_h * (h - n) * z * (1 - z)
+        d_n = d_h * residual.h_to_n
+        d_z = d_h * residual.h_to_z
         d_s = affine(d_n, kernel_n.T)
-        d_r = d_s * h * r * (1 - r)
+        d_r = d_s * residual.s_to_r
         d_rz = jnp.concatenate([d_r, d_z], axis=-1)
-        d_h = d_h * z + d_s * r + affine(d_rz, kernel_rz.T)
+        d_h = d_h * residual.z + d_s * residual.r + affine(d_rz, kernel_rz.T)
         return GRUCarry(h=d_h), jnp.concatenate([d_rz, d_n], axis=-1)
 
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ [d_r d_z d_n], d_R_rz = Σ hᵀ [d_r d_z], d_Rₙ = Σ (r⊙h)ᵀ d_n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)
-        d_recurrent = [contract(residuals.h, d_rz), contract(residuals.gates.r * residuals.h, d_n)]
+        d_recurrent = [contract(residuals.h, d_rz), contract(residuals.r * residuals.h, d_n)]
         d_params = ResetBeforeGRUParams(
             input_kernel=contract(xs, d_drives),
             recurrent_kernel=jnp.concatenate(d_recurrent, axis=-1),

@@ -1,5 +1,6 @@
 """One call for a whole network of one kind of cell, in the words of `torch.nn`."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,7 @@ def lstm_network(
       >>> ys.shape
       (10, 2, 16)
     """
+    _check_options("lstm_network", LSTM if projection_size is None else ProjectedLSTM, cell_options)
 
     def cell(width: int) -> Layer:
         if projection_size is None:
@@ -89,6 +91,7 @@ def gru_network(
       >>> gru_network(3, 8, num_layers=2).output_size
       8
     """
+    _check_options("gru_network", GRU, cell_options)
 
     def cell(width: int) -> Layer:
         return GRU(width, hidden_size, **cell_options)
@@ -125,11 +128,21 @@ def elman_network(
       >>> elman_network(3, 8, bidirectional=True).output_size
       16
     """
+    _check_options("elman_network", Elman, cell_options)
 
     def cell(width: int) -> Layer:
         return Elman(width, hidden_size, **cell_options)
 
     return _layers("elman_network", cell, input_size, num_layers, bidirectional, dropout)
+
+
+def _check_options(name: str, cell: type[Layer], options: dict[str, Any]) -> None:
+    known = [field.name for field in dataclasses.fields(cell) if not field.name.endswith("_size")]
+    for option in options:
+        if option not in known:
+            raise TypeError(
+                f"{name}: {cell.__name__} has no option {option}; it has {', '.join(known)}."
+            )
 
 
 def _layers(
@@ -143,8 +156,7 @@ def _layers(
     owner = type(name, (), {})()  # Messages name the function that was called.
     checks.check_sizes(owner, num_layers=num_layers)
     check_rate(owner, dropout=dropout)
-    if not isinstance(bidirectional, bool):
-        raise TypeError(f"{name}: bidirectional must be True or False, got {bidirectional!r}.")
+    checks.check_flags(owner, bidirectional=bidirectional)
     if dropout and num_layers == 1:
         raise ValueError(
             f"{name}: dropout={dropout} acts between layers, and num_layers=1 has no between; give "

@@ -70,6 +70,7 @@ class Linear(Pointwise):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, output_size=self.output_size)
+        checks.check_flags(self, use_bias=self.use_bias)
 
     def init(self, key: jax.Array) -> LinearParams:
         """Draw W and b."""

@@ -16,8 +16,8 @@ def check_rate(owner: Any, **rates: float) -> None:
     """
     for name, rate in rates.items():
         problem = (
-            f"{type(owner).__name__}: {name} is the probability of dropping a unit, a number in "
-            f"[0, 1]; got {rate!r}."
+            f"{type(owner).__name__}: {name} must be a probability, a number in [0, 1]; "
+            f"got {rate!r}."
         )
         if isinstance(rate, bool) or not isinstance(rate, numbers.Real):
             raise TypeError(problem)

@@ -40,7 +40,7 @@ class StateDropout(Wrapper):
 
     def __post_init__(self):
         check_rate(self, rate=self.rate)
-        fields = carry_fields(self.cell)
+        fields = carry_fields(self, self.cell)
         if "h" not in fields:
             raise ValueError(
                 f"StateDropout: the carry of {self.cell!r} has the fields {fields}; it needs h."

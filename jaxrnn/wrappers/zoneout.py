@@ -1,6 +1,7 @@
 """Zoneout: units of the carry that keep their old value."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,7 @@ class Zoneout(Wrapper):
 
     def __post_init__(self):
         check_rate(self, hidden_rate=self.hidden_rate, cell_rate=self.cell_rate)
-        fields = carry_fields(self.cell)
+        fields = carry_fields(self, self.cell)
         if "h" not in fields or (self.cell_rate and "c" not in fields):
             raise ValueError(
                 f"Zoneout: the carry of {self.cell!r} has the fields {fields}; zoneout needs h, "
@@ -85,6 +86,15 @@ class Zoneout(Wrapper):
         return {"h": self.hidden_rate} | ({"c": self.cell_rate} if self.cell_rate else {})
 
 
-def carry_fields(cell: Cell) -> tuple[str, ...]:
-    """The names in a cell's carry; none for a carry that is not a NamedTuple."""
+def carry_fields(owner: Any, cell: Cell) -> tuple[str, ...]:
+    """The names in the carry of the cell that `owner` wraps; none if it is not a NamedTuple.
+
+    Raises:
+      TypeError: if it is not a cell.
+    """
+    if not isinstance(cell, Cell):
+        raise TypeError(
+            f"{type(owner).__name__} wraps one cell, such as LSTM(3, 4), and a network's cells one "
+            f"by one; got {cell!r}."
+        )
     return getattr(type(jax.eval_shape(cell.initial_carry)), "_fields", ())
