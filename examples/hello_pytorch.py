@@ -205,7 +205,7 @@ def main(epochs: int = 1000, seed: int = 0, picture: Path = Path("hello_pytorch.
     """
     results = []
     for variant in VARIANTS:
-        params = variant.network.init(jax.random.key(seed))
+        params = jax.jit(variant.network.init)(jax.random.key(seed))
         results.append((variant, *train(variant, params, epochs)))
 
     print("Loss of the LAST character, which is what the notebook prints:\n")

@@ -84,7 +84,7 @@ def train(layer, params, epochs: int, learning_rate: float = 0.1) -> Trial:
 
     _, history = run_epochs(
         jax.vmap(update, in_axes=(0, None)),
-        jax.vmap(lambda params: init_state(params, optimizer))(params),
+        jax.jit(jax.vmap(lambda params: init_state(params, optimizer)))(params),
         batches=jax.tree.map(lambda leaf: leaf[None], BATCH),
         epochs=epochs,
         watch=jax.vmap(all_right),
@@ -127,7 +127,9 @@ def main(
     trials = {}
     for cell, read_out, rate in plan:
         layer = network(cell, read_out)
-        trials[cell, read_out, rate] = train(layer, jax.vmap(layer.init)(keys), epochs, rate)
+        trials[cell, read_out, rate] = train(
+            layer, jax.jit(jax.vmap(layer.init))(keys), epochs, rate
+        )
 
     lstm = trials["LSTM", False, 0.1]
     print(f"The LSTM whose hidden state is the logits, {seeds} initial weights; loss by epoch:\n")

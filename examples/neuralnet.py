@@ -90,7 +90,7 @@ def by_hand(seed: int) -> float:
 
 def shapes(network) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shapes of all outputs and of all last hidden states, for a batch of one, batch axis first."""
-    params = network.init(jax.random.key(0))
+    params = jax.jit(network.init)(jax.random.key(0))
     carry, ys = jaxrnn.unroll(network, params, jnp.zeros((1, 10, 5)), time_axis=1)
     return ys.shape, jnp.stack(jax.tree.leaves(carry)).shape
 
@@ -122,7 +122,7 @@ def main(epochs: int = 101, seed: int = 0, picture: Path = Path("neuralnet.png")
         ],
     )
 
-    losses, probabilities = train(NETWORK.init(jax.random.key(seed)), epochs)
+    losses, probabilities = train(jax.jit(NETWORK.init)(jax.random.key(seed)), epochs)
     texts = [VOCABULARY.decode(epoch.argmax(-1)) for epoch in probabilities]
     show.table(
         ("epoch", "loss", "notebook", "answer", "notebook"),

@@ -105,7 +105,7 @@ def print_shapes():
         ("one character", three_layers, (1, 1, 35), 0, "(1, 1, 35) (3, 1, 35) (3, 1, 35)"),
         ("five windows", three_layers, (5, 1, 35), 1, "(5, 1, 35) (3, 5, 35) (3, 5, 35)"),
     ):
-        params = network.init(jax.random.key(0))
+        params = jax.jit(network.init)(jax.random.key(0))
         carry, ys = jaxrnn.unroll(network, params, jnp.zeros(shape), time_axis=time_axis)
         h, c = (jnp.stack([getattr(own, leaf) for own in carry.layers]) for leaf in "hc")
         rows.append((name, str(shape), f"{ys.shape} {h.shape} {c.shape}", noted))
@@ -121,7 +121,7 @@ def main(epochs: int = 1000, seed: int = 0, picture: Path = Path("remember.png")
         picture: Where to draw.
     """
     print_shapes()
-    params = NETWORK.init(jax.random.key(seed))
+    params = jax.jit(NETWORK.init)(jax.random.key(seed))
     alone, losses = train(params, sentence(), epochs)
     batched, batch_losses = train(params, windows(), epochs)
     show.table(
