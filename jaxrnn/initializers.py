@@ -99,7 +99,10 @@ class Orthogonal(Initializer):
     def __call__(self, key, shape, dtype=None):
         """A random orthogonal matrix (orthonormal rows or columns if it is not square)."""
         draw = jax.nn.initializers.orthogonal(self.scale)
-        return draw(key, _matrix(self, shape), dtype or jnp.result_type(float))
+        dtype = jnp.dtype(dtype or jnp.result_type(float))
+        # LAPACK knows no 16-bit numbers.
+        exact = jnp.promote_types(dtype, jnp.float32)
+        return draw(key, _matrix(self, shape), exact).astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True)
