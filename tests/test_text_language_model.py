@@ -106,6 +106,12 @@ def test_a_broken_model_is_not_sampled(params):
         written(jax.tree.map(lambda leaf: leaf * jnp.nan, params))
 
 
+def test_a_bfloat16_model_writes(params):
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    (found,) = written(narrow)
+    assert len(found) == 50 and len(set(found)) > 2
+
+
 def test_length_zero_writes_nothing(params):
     assert written(params, length=0) == []
 
@@ -182,13 +188,24 @@ def test_fit_learns_reports_and_repeats():
     assert [report.loss for report in again] == [report.loss for report in reports]
 
 
+def test_fit_takes_any_fold():
+    """By hand and by JAX, the same training."""
+    by_hand, by_jax = (
+        list(text.fit(NETWORK, TINY, PATTERN, PATTERN[:40], fold=fold))
+        for fold in (jaxrnn.folds.bptt, jaxrnn.folds.scan)
+    )
+    for left, right in zip(by_hand, by_jax, strict=True):
+        assert left.loss == pytest.approx(right.loss, rel=1e-10)
+        assert left.gradient_norm == pytest.approx(right.gradient_norm, rel=1e-8)
+
+
 def test_fit_needs_enough_text():
     with pytest.raises(CorpusError, match="at least 11"):
         text.fit(NETWORK, TINY, PATTERN[:10], PATTERN)
 
 
 def test_non_finite_training_names_the_step_and_leaves_good_parameters(monkeypatch):
-    """The fifth report's parameters may be poisoned, the ones handed out before may not."""
+    """Step 7 spoils the parameters: its own loss cannot show that, but a report must not either."""
     from jaxrnn.text import language_model
 
     make = language_model.make_train_step
@@ -208,20 +225,14 @@ def test_non_finite_training_names_the_step_and_leaves_good_parameters(monkeypat
         config = text.TrainConfig(steps=20, batch=2, window=5, report_every=report_every)
         reports = []
         with pytest.raises(NonFiniteError) as caught:
-            reports.extend(iter_into(reports, text.fit(NETWORK, config, PATTERN, PATTERN)))
-        # Step 7 spoils the parameters; a validation right after it sees that first.
+            for report in text.fit(NETWORK, config, PATTERN, PATTERN):
+                reports.append(report)
+        # A validation right after step 7 sees it first, else the loss of step 8 does.
         assert caught.value.step == (7 if report_every == 7 else 8)
         assert str(caught.value.step) in str(caught.value)
         assert (reports[-1].step if reports else None) == last_good
         for report in reports:
             assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(report.params))
-
-
-def iter_into(reports, source):
-    """Collect as it goes, so that what came before an exception is kept."""
-    for report in source:
-        reports.append(report)
-    return ()
 
 
 def test_a_huge_learning_rate_is_caught():

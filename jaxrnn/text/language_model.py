@@ -110,17 +110,16 @@ def build_network(config: ModelConfig, vocabulary_size: int):
     return jaxrnn.stack(first, *recurrent, jaxrnn.Linear(config.hidden_size, vocabulary_size))
 
 
-def next_token_loss(network, fold=None):
+def next_token_loss(network, fold=jaxrnn.folds.bptt):
     """The loss function of a language model for `make_update`.
 
     Args:
       network: a layer from tokens to logits.
-      fold: how time is folded; `jaxrnn.folds.bptt` if None.
+      fold: how time is folded.
 
     Returns:
       `loss_fn(params, carry, (inputs, targets)) -> (nats, carry)`, both [time, *batch].
     """
-    fold = jaxrnn.folds.bptt if fold is None else fold
 
     def loss_fn(params, carry, batch):
         inputs, targets = batch
@@ -130,7 +129,9 @@ def next_token_loss(network, fold=None):
     return loss_fn
 
 
-def fit(network, config: TrainConfig, train, validation) -> Iterator[Report]:
+def fit(
+    network, config: TrainConfig, train, validation, fold=jaxrnn.folds.bptt
+) -> Iterator[Report]:
     """Train a network to predict the next token, and report as it goes.
 
     The carry is handed from window to window and begins afresh with each pass over the text. The
@@ -141,6 +142,8 @@ def fit(network, config: TrainConfig, train, validation) -> Iterator[Report]:
       config: how to train.
       train: [time]; the tokens to learn from.
       validation: [time]; held-out tokens, of which the first 4,096 are read at each report.
+      fold: how time is folded; `jaxrnn.folds.scan` for a cell that does not know its own backward
+        step.
 
     Returns:
       An iterator of reports, one per `config.report_every` updates and one at the end.
@@ -158,7 +161,7 @@ def fit(network, config: TrainConfig, train, validation) -> Iterator[Report]:
         optax.cosine_decay_schedule(config.learning_rate, config.steps, alpha=0.1),
         clip=optax.clip_by_global_norm(config.clip),
     )
-    train_step = make_train_step(next_token_loss(network), optimizer)
+    train_step = make_train_step(next_token_loss(network, fold), optimizer)
     params = network.init(jax.random.key(config.seed))
     state = init_state(params, optimizer, network.start(params, (config.batch,)))
     return _reports(network, config, windows, validation[: PROBE + 1], train_step, state)

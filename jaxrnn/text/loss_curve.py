@@ -29,7 +29,7 @@ def plot_losses(path: str | Path, reports: Sequence[Report]) -> None:
     axes.plot(steps, [report.loss for report in reports], label="training")
     axes.plot(steps, [report.validation_loss for report in reports], label="validation")
     axes.set_xlabel("updates")
-    axes.set_ylabel("cross-entropy (nats per character)")
+    axes.set_ylabel("cross-entropy (nats)")
     axes.grid(alpha=0.3)
     axes.legend()
     try:

@@ -64,7 +64,9 @@ def _live(steps, console):
         TimeRemainingColumn(),
     )
     # Reports come seldom: the time left is estimated over the whole training.
-    with Progress(*columns, console=console, speed_estimate_period=1e9) as bar:
+    with Progress(
+        *columns, console=console, refresh_per_second=4, speed_estimate_period=1e9
+    ) as bar:
         # The first report comes after compilation; until then the bar says what keeps it.
         task = bar.add_task("", total=steps, figures="compiling")
         yield lambda report: bar.update(task, completed=report.step, figures=_figures(report))

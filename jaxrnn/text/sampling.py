@@ -80,10 +80,9 @@ def _check(prompts, length, temperature, chunk):
 
 def _warm_up(network, params, encoded):
     """The carry and the prediction after each prompt, stacked along a new leading stream axis."""
-    read = jax.jit(functools.partial(jaxrnn.unroll, network))
     ends = []
     # One at a time, because prompts differ in length; equal ones are read once.
-    known = {tokens.tobytes(): read(params, jnp.asarray(tokens)) for tokens in encoded}
+    known = {tokens.tobytes(): jaxrnn.unroll(network, params, tokens) for tokens in encoded}
     for tokens in encoded:
         carry, logits = known[tokens.tobytes()]
         ends.append((carry, logits[-1]))
@@ -110,6 +109,8 @@ def _pieces(network, params, vocabulary, carry, logits, keys, length, temperatur
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _write(network, chunk, params, carry, logits, keys, start, temperature):
     def choose(key, position, logits):
+        # At least float32: in bfloat16 the noise would have too few values to be fair.
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         noise = jax.random.gumbel(jax.random.fold_in(key, position), logits.shape, logits.dtype)
         return jnp.argmax(logits + jnp.asarray(temperature, logits.dtype) * noise)
 

@@ -101,7 +101,7 @@ def make_update(loss_fn: LossFn, optimizer: optax.GradientTransformation):
 
     Args:
       loss_fn: `loss_fn(params, carry, batch) -> (loss, carry)`. A loss that starts each window
-        afresh takes the carry `()` and hands it back.
+        afresh (and so trains a learned start) takes the carry `()` and hands it back.
       optimizer: any Optax transformation.
 
     Returns:
