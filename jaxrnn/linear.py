@@ -44,8 +44,10 @@ def contract(xs: jax.Array, d_ys: jax.Array) -> jax.Array:
     Returns:
       `[inputs, outputs]`.
     """
-    leading = tuple(range(xs.ndim - 1))
-    return lax.dot_general(xs.astype(d_ys.dtype), d_ys, ((leading, leading), ((), ())))
+    # As plain matrices, so that this and its transposes are plain matrix products.
+    rows = xs.astype(d_ys.dtype).reshape(-1, xs.shape[-1])
+    d_rows = d_ys.reshape(-1, d_ys.shape[-1])
+    return lax.dot_general(rows, d_rows, (((0,), (0,)), ((), ())))
 
 
 def sum_leading(d_ys: jax.Array) -> jax.Array:

@@ -162,7 +162,7 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
         return new_carry, y, lstm_residual(carry, gates, jnp.tanh(new_carry.c))
 
     def backward(self, params, residual, d_carry, d_y):
-        """The cotangents of i, f, g, o before they were squashed; from them those of old h and c."""
+        """The cotangents of what went into i, f, g, o, and from them those of the old h and c."""
         d_h = d_carry.h + d_y
         d_gates, d_c = lstm_backward(residual, d_carry.c, d_h)
         return LSTMCarry(h=affine(d_gates, params.recurrent_kernel.T), c=d_c), d_gates
@@ -192,7 +192,7 @@ def lstm_residual(carry: LSTMCarry, gates: LSTMGates, tanh_c: jax.Array) -> LSTM
 def lstm_backward(
     residual: LSTMResidual, d_c: jax.Array, d_m: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """[d_i d_f d_g d_o] and the cotangent of the old c, from those of c' and of m = o ⊙ tanh(c')."""
+    """[d_i d_f d_g d_o] and the cotangent of c, from those of c' and of m = o ⊙ tanh(c')."""
     d_c = d_c + d_m * residual.h_to_c
     to = residual.to_gates
     d_gates = jnp.concatenate([d_c * to.i, d_c * to.f, d_c * to.g, d_m * to.o], axis=-1)

@@ -13,7 +13,7 @@ from jaxrnn.folds.scan import scan
 def bptt(
     cell: ManualCell[Params, Carry], params: Params, carry: Carry, xs: Any
 ) -> tuple[Carry, jax.Array]:
-    """`scan`, with backpropagation through time spelled out: no derivative here is JAX's.
+    """`scan`, with backpropagation through time spelled out.
 
         forward   carry_t, y_t, residual_t = cell.forward(params, carry_{t−1}, drive_t)
         backward  d_carry_{t−1}, d_drive_t = cell.backward(params, residual_t, d_carry_t, d_y_t)
@@ -22,6 +22,15 @@ def bptt(
     A loss at instant t reaches every instant before it, because d_carry, the notebook's `dhnext`,
     is handed from instant to instant. The loop carries nothing else: the weights wait until it is
     over, one contraction each instead of one per instant.
+
+    Forward mode comes with it. Both `backward` and `gradients` are linear in cotangents, so the
+    derivative in the other direction is their transpose, and needs no formula of its own:
+
+        t_drives             = gradientsᵀ(t_params, t_xs)                 all instants at once
+        t_carry_t, t_y_t     = backwardᵀ(t_carry_{t−1}, t_drive_t)        the loop
+
+    JAX is given this rule and transposes it back into the three lines above for `grad`; `jvp`,
+    Hessian-vector products, second derivatives and `vmap` work as they do through `scan`.
 
     Source: Werbos (1990), "Backpropagation through time: what it does and how to do it",
     doi:10.1109/5.58337.
@@ -36,8 +45,7 @@ def bptt(
       carry: after the last instant.  ys: `[time, *batch, output_size]`.
 
     Raises:
-      TypeError: if the cell does not say its backward step; and, from JAX, under `jax.jvp`: a
-        derivative by hand is a reverse-mode rule. Use `scan` for forward mode.
+      TypeError: if the cell does not say its backward step.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxrnn
@@ -58,32 +66,49 @@ def bptt(
     return _bptt(cell, params, carry, xs)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _bptt(cell, params, carry, xs):
     return scan(cell, params, carry, xs)
 
 
-def _forward(cell, params, carry, xs):
+@_bptt.defjvp
+def _tangent(cell, primals, tangents):
+    params, carry, xs = primals
+    t_params, t_carry, t_xs = tangents
+
     def body(carry, drive):
         carry, y, residual = cell.forward(params, carry, drive)
         return carry, (y, residual)
 
-    carry, (ys, residuals) = lax.scan(body, carry, cell.project(params, xs))
-    return (carry, ys), (params, xs, residuals)
+    last, (ys, residuals) = lax.scan(body, carry, cell.project(params, xs))
+    residual, y = _instant((residuals, ys))
+
+    # The weights wait outside the loop: one contraction over all instants instead of T.
+    def gradients(d_drives):
+        d_params, d_xs = cell.gradients(params, xs, residuals, d_drives)
+        return _as_dtype_of(d_params, params), _as_dtype_of(d_xs, xs)
+
+    d_drive = jax.eval_shape(functools.partial(cell.backward, params), residual, carry, y)[1]
+    d_drives = jax.tree.map(lambda d: jax.ShapeDtypeStruct((len(ys), *d.shape), d.dtype), d_drive)
+    _, d_xs = jax.eval_shape(gradients, d_drives)
+    (t_drives,) = jax.linear_transpose(gradients, d_drives)((t_params, _where_known(d_xs, t_xs)))
+
+    def tangent_body(t_carry, instant):
+        residual, t_drive = instant
+        backward = functools.partial(cell.backward, params, residual)
+        return jax.linear_transpose(backward, _shapes(carry), y)((t_carry, t_drive))
+
+    t_last, t_ys = lax.scan(tangent_body, t_carry, (residuals, t_drives))
+    return (last, ys), (t_last, t_ys)
 
 
-def _backward(cell, saved, cotangents):
-    params, xs, residuals = saved
-    d_last, d_ys = cotangents
+def _shapes(tree):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
-    def body(d_carry, instant):
-        residual, d_y = instant
-        return cell.backward(params, residual, d_carry, d_y)
 
-    d_first, d_drives = lax.scan(body, d_last, (residuals, d_ys), reverse=True)
-    # The weights wait until the loop is over: one contraction over all instants instead of T.
-    d_params, d_xs = cell.gradients(params, xs, residuals, d_drives)
-    return _as_dtype_of(d_params, params), d_first, _as_dtype_of(d_xs, xs)
+def _instant(sequences):
+    """The shapes of one instant of `sequences`."""
+    return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), sequences)
 
 
 def _as_dtype_of(cotangents, primals):
@@ -95,4 +120,10 @@ def _as_dtype_of(cotangents, primals):
     return jax.tree.map(leaf, cotangents, primals, is_leaf=lambda d: d is None)
 
 
-_bptt.defvjp(_forward, _backward)
+def _where_known(cotangents, tangents):
+    """`tangents`, without those of flags and noise, which have no cotangents."""
+
+    def leaf(d, tangent):
+        return None if d is None else tangent
+
+    return jax.tree.map(leaf, cotangents, tangents, is_leaf=lambda d: d is None)

@@ -45,7 +45,7 @@ class Truncated:
         last_carries, ys = jax.vmap(window)(begins)
         # The losses of a window stand on its last `every` instants; the others are warm-up.
         ys = ys[:, self.steps - self.every :]
-        return jax.tree.map(lambda c: c[-1], last_carries), ys.reshape(-1, *ys.shape[2:])[:length]
+        return jax.tree.map(lambda c: c[-1], last_carries), _joined(ys)[:length]
 
 
 def truncated(steps: int, every: int = 1) -> Truncated:
@@ -113,6 +113,12 @@ def _window(cell, params, carry, carries, drives, begin, steps, length):
 
     nearest = jnp.clip(instants, 0, length - 1)
     return lax.scan(body, started, (jax.tree.map(lambda d: d[nearest], drives), inside))
+
+
+def _joined(ys):
+    """Windows one after the other."""
+    windows, instants, *rest = ys.shape
+    return ys.reshape(windows * instants, *rest)
 
 
 def _select(condition, chosen, other):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cell import Layer
-from jaxrnn.folds import bptt, scan
+from jaxrnn.folds import automatic, bptt
 from jaxrnn.networks import border
 from jaxrnn.networks.context import Context
 from jaxrnn.networks.network import Fold, run
@@ -25,7 +25,7 @@ def unroll(
     mask: Any = None,
     resets: Any = None,
     key: jax.Array | None = None,
-    fold: Fold = scan,
+    fold: Fold = automatic,
     time_axis: int = 0,
 ) -> tuple[Any, jax.Array]:
     """Run a cell or a network over a whole sequence.
@@ -50,7 +50,8 @@ def unroll(
         Flags at instants that are not valid count for nothing.
       key: for the noise of dropout, zoneout and their like; None for none (evaluation).
       fold: how instants are joined and how the derivative is taken: `jaxrnn.folds.scan` (JAX's
-        derivative), `bptt` (by hand), `truncated(k)`, or a function of that signature.
+        derivative), `bptt` (by hand), `automatic` (by hand where the cell knows how),
+        `truncated(k)`, or a function of that signature.
       time_axis: where time stands in `xs`, `mask` and `resets`, and will stand in `ys`.
 
     Returns:
@@ -90,7 +91,7 @@ def unroll_history(
     mask: Any = None,
     resets: Any = None,
     key: jax.Array | None = None,
-    fold: Fold = scan,
+    fold: Fold = automatic,
     time_axis: int = 0,
 ) -> tuple[Any, jax.Array]:
     """`unroll`, with the carries and gates of every layer at every instant.
@@ -150,7 +151,7 @@ def unroll_last(
     mask: Any = None,
     resets: Any = None,
     key: jax.Array | None = None,
-    fold: Fold = scan,
+    fold: Fold = automatic,
     time_axis: int = 0,
 ) -> tuple[Any, jax.Array]:
     """`unroll`, with the last valid output of each row only: for classifying sequences.
