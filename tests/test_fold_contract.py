@@ -1,0 +1,337 @@
+"""What every fold promises: the values of `scan`, and its gradient or a stated part of it."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparison import (
+    Point,
+    assert_close,
+    assert_same_values_and_gradients,
+    pull,
+    random_like,
+    random_point,
+    random_probe,
+    run,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import notebook
+from tables import CELLS, FOLDS, ONE_OF_EACH, Leaky, label, pairs
+
+import jaxrnn
+from jaxrnn.folds import bptt, scan, truncated
+
+one_of_each = pytest.mark.parametrize("cell", ONE_OF_EACH, ids=label)
+
+# Every new shape is compiled anew, so the examples are few; the numbers in them are many.
+few_shapes = settings(max_examples=3, derandomize=True, deadline=None, database=None)
+
+
+def resized(cell, input_size, hidden_size):
+    sizes = {"input_size": input_size, "hidden_size": hidden_size}
+    names = {field.name for field in dataclasses.fields(cell)}
+    return dataclasses.replace(cell, **{n: size for n, size in sizes.items() if n in names})
+
+
+# Equal to scan.
+
+
+@pytest.mark.parametrize(
+    ("cell", "fold"),
+    # `truncated` past the end is `scan` by construction: once per set of equations will do.
+    [
+        *pairs(CELLS, [bptt]),
+        *pairs(ONE_OF_EACH[:2], [f for f in FOLDS if FOLDS[f] and f is not bptt]),
+    ],
+)
+@few_shapes
+@given(
+    sizes=st.tuples(st.integers(1, 4), st.integers(3, 5)),
+    time=st.integers(2, 7),
+    batch=st.sampled_from([(), (1,), (3,), (2, 3)]),
+    seed=st.integers(0, 10_000),
+)
+def test_values_and_gradients_are_those_of_scan(cell, fold, sizes, time, batch, seed):
+    cell = resized(cell, *sizes)
+    for offset in range(3):  # The same shapes three times cost one compilation.
+        point = random_point(cell, seed=seed + 10 * offset, time=time, batch=batch)
+        assert_same_values_and_gradients(cell, point, fold, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("cell", "fold"), pairs(ONE_OF_EACH, [f for f, exact in FOLDS.items() if not exact])
+)
+def test_truncated_values_are_those_of_scan(cell, fold):
+    for time in (2, 7):
+        point = random_point(cell, seed=2, time=time)
+        assert_close(run(cell, point, fold=fold), run(cell, point))
+
+
+@pytest.mark.parametrize(("cell", "fold"), pairs(ONE_OF_EACH, [bptt]))
+def test_second_derivative_in_reverse_over_reverse_is_that_of_scan(cell, fold):
+    point = random_point(cell, seed=3, time=4)
+    probe, direction = random_probe(cell, point), random_like(point, 4)
+
+    @functools.partial(jax.jit, static_argnames="fold")
+    def hessian_times(point, fold):
+        def slope(point):
+            gradient = pull(cell, point, probe, fold=fold)[1]
+            products = jax.tree.map(jnp.vdot, gradient, direction)
+            return sum(jax.tree.leaves(products))
+
+        return jax.grad(slope)(point)
+
+    assert_close(hessian_times(point, fold), hessian_times(point, scan))
+
+
+@pytest.mark.parametrize("fold", [scan, bptt], ids=label)
+@pytest.mark.parametrize("cell", [jaxrnn.LSTM(3, 4)], ids=label)
+def test_hessian_vector_product_in_forward_over_reverse(cell, fold):
+    point = random_point(cell, seed=5, time=4)
+    probe, direction = random_probe(cell, point), random_like(point, 6)
+
+    def gradient(point):
+        return pull(cell, point, probe, fold=fold)[1]
+
+    @jax.jit
+    def both(point):
+        forward = jax.jvp(gradient, (point,), (direction,))[1]
+        backward = jax.vjp(gradient, point)[1](direction)[0]  # A Hessian is symmetric.
+        return forward, backward
+
+    assert_close(*both(point))
+
+
+@pytest.mark.parametrize(("cell", "fold"), pairs(ONE_OF_EACH, [bptt]))
+def test_forward_mode_is_that_of_scan(cell, fold):
+    point = random_point(cell, seed=3, time=4)
+    direction = random_like(point, 4)
+
+    @functools.partial(jax.jit, static_argnames="fold")
+    def tangent(point, fold):
+        return jax.jvp(functools.partial(run, cell, fold=fold), (point,), (direction,))
+
+    assert_close(tangent(point, fold), tangent(point, scan))
+
+
+def test_bptt_asks_for_a_cell_that_knows_its_backward_step():
+    cell = Leaky(3)
+    point = random_point(cell)
+    with pytest.raises(
+        TypeError, match=r"`bptt` needs a ManualCell.*Leaky\(input_size=3\).*`scan`"
+    ):
+        jaxrnn.unroll(cell, point.params, point.xs, fold=bptt)
+    with pytest.raises(TypeError, match="`bptt` needs a ManualCell"):
+        bptt(cell, *point)
+
+
+def test_a_fold_of_the_users_own():
+    def by_python_loop(cell, params, carry, xs):
+        ys = []
+        for x in xs:
+            carry, y = cell(params, carry, x)
+            ys.append(y)
+        return carry, jnp.stack(ys)
+
+    cell = jaxrnn.GRU(3, 4)
+    assert_same_values_and_gradients(cell, random_point(cell, seed=8), by_python_loop)
+
+
+# Truncated.
+
+
+def brute_force(cell, point, probe, steps, every):
+    """The gradient loss by loss: each through the instants of its window only.
+
+    The loss at t shares a window with the others of its group of `every`; the window ends with the
+    group, and the carry before it is a constant, unless it is the initial one.
+    """
+    d_carry, d_ys = probe
+    length = len(point.xs)
+    total = jax.tree.map(np.zeros_like, point)
+    carries = [point.carry]
+    for x in point.xs:
+        carries.append(run(cell, Point(point.params, carries[-1], x[None]))[0])
+    for t in range(length):
+        group_end = (t // every + 1) * every
+        begin = max(group_end - steps, 0)
+        window = Point(point.params, carries[begin], point.xs[begin : t + 1])
+        only_t = d_ys[begin : t + 1].at[:-1].set(0.0)
+        last = jax.tree.map(lambda d, t=t: d * (t == length - 1), d_carry)
+        gradient = pull(cell, window, (last, only_t))[1]
+        total = Point(
+            params=jax.tree.map(np.add, total.params, gradient.params),
+            carry=jax.tree.map(np.add, total.carry, gradient.carry) if begin == 0 else total.carry,
+            xs=total.xs + np.zeros_like(total.xs),
+        )
+        total.xs[begin : t + 1] += gradient.xs
+    return total
+
+
+@pytest.mark.parametrize(
+    ("steps", "every"), [(1, 1), (2, 1), (4, 1), (6, 1), (2, 2), (3, 2), (5, 3), (4, 4)]
+)
+@pytest.mark.parametrize("cell", [jaxrnn.LSTM(3, 4)], ids=label)
+def test_truncated_is_its_definition(cell, steps, every):
+    point = random_point(cell, seed=9, time=7, batch=())
+    probe = random_probe(cell, point)
+    gradient = pull(cell, point, probe, fold=truncated(steps, every))[1]
+    assert_close(gradient, brute_force(cell, point, probe, steps, every))
+
+
+@one_of_each
+@pytest.mark.parametrize("steps", [7])
+def test_truncated_to_the_whole_length_is_scan(cell, steps):
+    point = random_point(cell, seed=10, time=7)
+    assert_same_values_and_gradients(cell, point, truncated(steps))
+
+
+@pytest.mark.parametrize("cell", [jaxrnn.GRU(3, 4), Leaky(3)], ids=label)
+@pytest.mark.parametrize("time", [6, 7])
+def test_truncated_chunks_are_stopped_gradients_between_chunks(cell, time):
+    def chunks(cell, params, carry, xs):
+        ys = []
+        for begin in range(0, len(xs), 3):
+            carry = carry if begin == 0 else jax.lax.stop_gradient(carry)
+            carry, chunk = scan(cell, params, carry, xs[begin : begin + 3])
+            ys.append(chunk)
+        return carry, jnp.concatenate(ys)
+
+    point = random_point(cell, seed=11, time=time)
+    assert_same_values_and_gradients(cell, point, truncated(3, every=3), reference=chunks)
+
+
+def test_truncated_cuts_something():
+    cell = jaxrnn.GRU(3, 4)
+    point = random_point(cell, seed=12, time=7)
+    for fold in (truncated(6), truncated(3, every=3)):
+        with pytest.raises(AssertionError, match="differs"):
+            assert_same_values_and_gradients(cell, point, fold)
+
+
+def test_truncated_keeps_forward_mode_and_truncates_it_likewise():
+    cell = jaxrnn.Elman(2, 3)
+    point = random_point(cell, seed=13, time=5, batch=())
+    direction = random_like(point, 14)
+    probe = random_probe(cell, point)
+    fold = truncated(2)
+    _, forward = jax.jvp(functools.partial(run, cell, fold=fold), (point,), (direction,))
+    gradient = pull(cell, point, probe, fold=fold)[1]
+
+    def inner(a, b):
+        return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b)))
+
+    np.testing.assert_allclose(inner(probe, forward), inner(gradient, direction), rtol=1e-12)
+
+
+# The fifth notebook.
+
+
+@pytest.mark.parametrize(
+    ("fold", "hop"),
+    [(scan, True), (bptt, True), (truncated(9), True), (truncated(1), False)],
+    ids=label,
+)
+def test_the_gradients_of_the_fifth_notebook(fold, hop):
+    tokens, hidden, length = 7, 5, 9
+    network = jaxrnn.stack(
+        jaxrnn.OneHot(tokens), jaxrnn.Elman(tokens, hidden), jaxrnn.Linear(hidden, tokens)
+    )
+    params, carry, _ = random_point(network, seed=15, batch=())
+    rng = np.random.default_rng(16)
+    inputs, targets = rng.integers(tokens, size=(2, length))
+
+    def loss(params, carry):
+        _, logits = jaxrnn.unroll(network, params, inputs, carry, fold=fold)
+        return -jax.nn.log_softmax(logits)[np.arange(length), targets].sum()
+
+    value, (by_jaxrnn, d_carry) = jax.value_and_grad(loss, (0, 1))(params, carry)
+
+    def transposed(params):
+        _, elman, linear = params.layers
+        return notebook.Weights(
+            input_hidden=np.asarray(elman.input_kernel.T),
+            hidden_hidden=np.asarray(elman.recurrent_kernel.T),
+            hidden_output=np.asarray(linear.kernel.T),
+            hidden_bias=np.asarray(elman.bias),
+            output_bias=np.asarray(linear.bias),
+        )
+
+    expected, by_hand, d_start = notebook.loss_and_gradient(
+        transposed(params), inputs, targets, np.asarray(carry.layers[1].h), hop=hop
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    assert_close(transposed(by_jaxrnn), by_hand)
+    assert_close(d_carry.layers[1].h, d_start)
+
+
+def test_the_oracle_of_the_fifth_notebook_against_finite_differences():
+    rng = np.random.default_rng(17)
+    shapes = [(4, 6), (4, 4), (6, 4), (4,), (6,)]
+    weights = notebook.Weights(*(rng.normal(size=shape) for shape in shapes))
+    inputs, targets = rng.integers(6, size=(2, 5))
+    start = rng.normal(size=4)
+
+    def run_oracle(weights, start, hop=True):
+        return notebook.loss_and_gradient(weights, inputs, targets, start, hop=hop)
+
+    directions = notebook.Weights(*(rng.normal(size=shape) for shape in shapes))
+    d_start = rng.normal(size=4)
+
+    def moved(by):
+        shifted = (w + by * d for w, d in zip(weights, directions, strict=True))
+        return run_oracle(notebook.Weights(*shifted), start + by * d_start)[0]
+
+    slope = (moved(1e-6) - moved(-1e-6)) / 2e-6
+    _, gradient, gradient_start = run_oracle(weights, start)
+    by_hand = sum(np.vdot(g, d) for g, d in zip(gradient, directions, strict=True))
+    np.testing.assert_allclose(by_hand + gradient_start @ d_start, slope, rtol=1e-7)
+    naive = run_oracle(weights, start, hop=False)[1]
+    assert np.abs(naive.hidden_hidden - gradient.hidden_hidden).max() > 1e-3
+
+
+# What a fold may not assume of a cell.
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Clocked(jaxrnn.Cell):
+    """Counts instants in its carry, which is a dict; its drives are a tuple."""
+
+    input_size: int
+
+    def init(self, key):
+        return {"kernel": jax.random.normal(key, (self.input_size, self.input_size))}
+
+    def initial_carry(self, batch_shape=()):
+        return {
+            "h": jnp.zeros((*batch_shape, self.input_size)),
+            "tick": jnp.zeros(batch_shape, jnp.int32),
+        }
+
+    def project(self, params, xs):
+        return (xs @ params["kernel"], xs)
+
+    def step(self, params, carry, drive):
+        odd = jnp.expand_dims(carry["tick"] % 2 == 1, -1)
+        h = jnp.tanh(drive[0] + jnp.where(odd, carry["h"] @ params["kernel"], drive[1]))
+        return {"h": h, "tick": carry["tick"] + 1}, h
+
+
+@pytest.mark.parametrize(("cell", "fold"), pairs([Clocked(3)], FOLDS))
+def test_a_carry_may_hold_integers(cell, fold):
+    params = cell.init(jax.random.key(0))
+    xs = random_point(jaxrnn.Elman(3, 3), seed=18, time=6).xs
+
+    def loss(params, xs, fold):
+        carry, ys = jaxrnn.unroll(cell, params, xs, fold=fold)
+        return (ys**3).sum(), carry["tick"]
+
+    gradient = jax.jit(jax.grad(loss, (0, 1), has_aux=True), static_argnums=2)
+    by_fold, ticks = gradient(params, xs, fold)
+    assert (ticks == 6).all() and ticks.dtype == jnp.int32
+    if FOLDS[fold]:
+        assert_close(by_fold, gradient(params, xs, scan)[0])
