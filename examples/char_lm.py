@@ -8,6 +8,7 @@ Without `--text FILE` the text is the source code of Python's own standard libra
 """
 
 import dataclasses
+import difflib
 import os
 import sys
 from pathlib import Path
@@ -184,6 +185,8 @@ def main() -> int:
     # A terminal that cannot show a character shows a question mark instead of an error.
     sys.stdout.reconfigure(errors="replace")
     commands = {"train": train, "sample": sample, "evaluate": evaluate}
+    if sys.argv[1:] and not sys.argv[1].startswith("-") and sys.argv[1] not in commands:
+        return complain(unknown_command(sys.argv[1], list(commands)), status=2)
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
     try:
         tyro.extras.subcommand_cli_from_dict(commands, description=__doc__, config=settings)
@@ -197,6 +200,14 @@ def main() -> int:
     except KeyboardInterrupt:
         return complain("interrupted", status=130)
     return 0
+
+
+def unknown_command(given: str, commands: list[str]) -> str:
+    """One sentence about a command that there is not, with the one that was probably meant."""
+    close = difflib.get_close_matches(given, commands, n=1)
+    if close:
+        return f"there is no command '{given}'; did you mean '{close[0]}'?"
+    return f"there is no command '{given}'; give one of {', '.join(commands)}."
 
 
 def complain(error, status: int) -> int:

@@ -172,6 +172,8 @@ def test_help_and_typing_errors(tmp_path):
     assert status == 0 and "--hidden-size" in out and "default: 3000000" in out
     status, _, errors = run(tmp_path, "train", "--hiden-size", "3")
     assert status == 2 and "Perhaps you meant" in errors and "--hidden-size" in errors
+    assert "did you mean 'train'?" in refuse(tmp_path, "trian")
+    assert "give one of train, sample, evaluate" in refuse(tmp_path, "foo")
     status, _, errors = run(tmp_path, "trian")
     assert status == 2 and "train, sample, evaluate" in errors
 

@@ -110,7 +110,7 @@ def build_network(config: ModelConfig, vocabulary_size: int):
     return jaxrnn.stack(first, *recurrent, jaxrnn.Linear(config.hidden_size, vocabulary_size))
 
 
-def next_token_loss(network, fold=jaxrnn.folds.bptt):
+def next_token_loss(network, fold=jaxrnn.folds.automatic):
     """The loss function of a language model for `make_update`.
 
     Args:
@@ -130,7 +130,7 @@ def next_token_loss(network, fold=jaxrnn.folds.bptt):
 
 
 def fit(
-    network, config: TrainConfig, train, validation, fold=jaxrnn.folds.bptt
+    network, config: TrainConfig, train, validation, fold=jaxrnn.folds.automatic
 ) -> Iterator[Report]:
     """Train a network to predict the next token, and report as it goes.
 
