@@ -10,7 +10,7 @@ import oracles
 from oracles.loop import sigmoid
 
 import jaxrnn
-from jaxrnn.folds import bptt, scan, truncated
+from jaxrnn.folds import automatic, bptt, scan, truncated
 
 
 class LeakyCarry(NamedTuple):
@@ -95,6 +95,7 @@ CELLS = {
 FOLDS = {
     scan: True,
     bptt: True,
+    automatic: True,
     truncated(64): True,
     truncated(1): False,
     truncated(3): False,

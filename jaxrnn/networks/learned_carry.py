@@ -46,8 +46,12 @@ class LearnedCarry(Wrapped):
         """The learned start, the same for every row of the batch."""
         # The layer may want its carry in another dtype than that of the parameters.
         like = jax.eval_shape(lambda layer: self.layer.start(layer, batch_shape), params.layer)
+        # A copy: for a single row it would be the parameter's own buffer, which a step that donates
+        # both could not take.
         return jax.tree.map(
-            lambda s, spec: jnp.broadcast_to(s, spec.shape).astype(spec.dtype), params.start, like
+            lambda s, spec: jnp.array(jnp.broadcast_to(s, spec.shape), spec.dtype),
+            params.start,
+            like,
         )
 
     def __call__(self, params, carry, x):
