@@ -115,7 +115,7 @@ def test_the_mutation_itself_changes_nothing(right):
         ("tangent_body, t_carry,", "tangent_body, jax.tree.map(jax.numpy.zeros_like, t_carry),"),
         ("(residuals, t_drives)", "(residuals, t_drives), reverse=True"),
         ("((t_carry, t_drive))", "((t_carry, 2 * t_drive))"),
-        ("((t_params, _where", "((jax.tree.map(jax.numpy.zeros_like, t_params), _where"),
+        ("None if d is None else tangent +", "None if d is None else"),
     ],
 )
 def test_a_planted_error_in_the_fold_is_found(old, new):

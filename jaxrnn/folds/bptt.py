@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cell import Carry, ManualCell, Params
@@ -81,34 +82,31 @@ def _tangent(cell, primals, tangents):
         return carry, (y, residual)
 
     last, (ys, residuals) = lax.scan(body, carry, cell.project(params, xs))
-    residual, y = _instant((residuals, ys))
+    if not len(ys):  # Nothing happened, and there is no instant to look at.
+        return (last, ys), (t_carry, ys)
 
     # The weights wait outside the loop: one contraction over all instants instead of T.
     def gradients(d_drives):
         d_params, d_xs = cell.gradients(params, xs, residuals, d_drives)
         return _as_dtype_of(d_params, params), _as_dtype_of(d_xs, xs)
 
-    d_drive = jax.eval_shape(functools.partial(cell.backward, params), residual, carry, y)[1]
-    d_drives = jax.tree.map(lambda d: jax.ShapeDtypeStruct((len(ys), *d.shape), d.dtype), d_drive)
-    _, d_xs = jax.eval_shape(gradients, d_drives)
-    (t_drives,) = jax.linear_transpose(gradients, d_drives)((t_params, _where_known(d_xs, t_xs)))
+    # An example of each cotangent, for the transposes. Only shapes, dtypes and (under `shard_map`)
+    # the devices they differ by are looked at; nothing of this is ever computed.
+    d_carry, d_y = carry, ys[0]
+    first = jax.tree.map(lambda r: r[0], residuals)
+    d_drive = cell.backward(params, first, d_carry, d_y)[1]
+    d_drives = jax.tree.map(lambda d: jnp.broadcast_to(d, (len(ys), *d.shape)), d_drive)
+
+    t_params_xs = _matching((t_params, t_xs), gradients(d_drives))
+    (t_drives,) = jax.linear_transpose(gradients, d_drives)(t_params_xs)
 
     def tangent_body(t_carry, instant):
         residual, t_drive = instant
         backward = functools.partial(cell.backward, params, residual)
-        return jax.linear_transpose(backward, _shapes(carry), y)((t_carry, t_drive))
+        return jax.linear_transpose(backward, d_carry, d_y)((t_carry, t_drive))
 
     t_last, t_ys = lax.scan(tangent_body, t_carry, (residuals, t_drives))
     return (last, ys), (t_last, t_ys)
-
-
-def _shapes(tree):
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
-
-
-def _instant(sequences):
-    """The shapes of one instant of `sequences`."""
-    return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), sequences)
 
 
 def _as_dtype_of(cotangents, primals):
@@ -120,10 +118,15 @@ def _as_dtype_of(cotangents, primals):
     return jax.tree.map(leaf, cotangents, primals, is_leaf=lambda d: d is None)
 
 
-def _where_known(cotangents, tangents):
-    """`tangents`, without those of flags and noise, which have no cotangents."""
+def _matching(tangents, cotangents):
+    """Tangents as the transpose of what makes `cotangents` takes them.
+
+    Flags and noise have none. And where a cotangent differs by device and its tangent does not, as
+    that of parameters that all devices share does under `shard_map`, adding a zero that does makes
+    the tangent differ too; transposed, that sum over devices is the gradient of what they share.
+    """
 
     def leaf(d, tangent):
-        return None if d is None else tangent
+        return None if d is None else tangent + jnp.zeros_like(d)
 
     return jax.tree.map(leaf, cotangents, tangents, is_leaf=lambda d: d is None)

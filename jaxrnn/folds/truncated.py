@@ -44,8 +44,9 @@ class Truncated:
 
         last_carries, ys = jax.vmap(window)(begins)
         # The losses of a window stand on its last `every` instants; the others are warm-up.
-        ys = ys[:, self.steps - self.every :]
-        return jax.tree.map(lambda c: c[-1], last_carries), _joined(ys)[:length]
+        warm_up = self.steps - self.every
+        ys = jax.tree.map(lambda y: _joined(y[:, warm_up:])[:length], ys)
+        return jax.tree.map(lambda c: c[-1], last_carries), ys
 
 
 def truncated(steps: int, every: int = 1) -> Truncated:
