@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -96,7 +97,8 @@ def _check_targets(logits, targets):
     # Under jit the values are unknown, and JAX clamps what is out of range instead of failing.
     if isinstance(targets, jax.core.Tracer) or targets.size == 0:
         return
-    smallest, largest = int(targets.min()), int(targets.max())
+    known = np.asarray(targets)  # Inside jax.jit, jnp would make a tracer of it.
+    smallest, largest = int(known.min()), int(known.max())
     if smallest < 0 or largest >= logits.shape[-1]:
         raise ValueError(
             f"targets run from {smallest} to {largest}, but the logits know the "

@@ -26,7 +26,7 @@ def activation_penalty(
       >>> float(activation_penalty(jnp.full((5, 2, 3), 2.0)))
       4.0
     """
-    return _masked_mean(jnp.square(ys), mask)
+    return _mean_square(ys, mask)
 
 
 def temporal_activation_penalty(
@@ -51,11 +51,12 @@ def temporal_activation_penalty(
       1.0
     """
     both = None if mask is None else mask[1:] & mask[:-1]
-    return _masked_mean(jnp.square(ys[1:] - ys[:-1]), both)
+    return _mean_square(ys[1:] - ys[:-1], both)
 
 
-def _masked_mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
+def _mean_square(values: jax.Array, mask: jax.Array | None) -> jax.Array:
     if mask is None:
         mask = jnp.ones(values.shape[:-1], bool)
     count = jnp.maximum(mask.sum() * values.shape[-1], 1)
-    return jnp.where(mask[..., None], values, 0).sum() / count
+    # Masked before it is squared: the slope of a square that is NaN is NaN, even times zero.
+    return jnp.square(jnp.where(mask[..., None], values, 0)).sum() / count
