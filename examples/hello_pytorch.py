@@ -271,8 +271,8 @@ def draw(figure, drawn):
         ylabel="distance of what it reads\nfrom the true one-hot vector",
         ylim=(1e-4, 1e4),
     )
-    right.text(30, 1e-2, "●  the first wrong character", color="#555555")
-    right.text(30, 2e-3, "one-hot choices: distance 0 throughout", color="#555555")
+    right.text(24, 1e-2, "●  the first wrong character", color="#555555")
+    right.text(24, 2e-3, "one-hot choices: distance 0 throughout", color="#555555")
 
 
 if __name__ == "__main__":

@@ -269,7 +269,9 @@ def tell(seed: int) -> None:
     for hop, fold in ((False, NAIVE), (True, FULL)):
         _, values, expected = by_autodiff(params, xs, targets, hop)
         given = of_the_fold(network, params, word, fold)
-        for name, value in by_hand(params, xs, targets, values, hop).items():
+        told = by_hand(params, xs, targets, values, hop)
+        for name in ("dy", "dWhy", "dby", "dh", "dh_raw", "dWxh", "dWhh", "dbh"):
+            value = told[name]
             difference = f"{jnp.abs(value - expected[name]).max():.0e}"
             to_fold = f"{jnp.abs(value - given[name]).max():.0e}" if name in given else "-"
             size = f"{jnp.linalg.norm(value):.6f}"
@@ -341,7 +343,7 @@ def draw(figure, curves):
         axes.plot(list(noted), list(noted.values()), "o", color=colour, markersize=5)
     axes.plot([], [], "o", color="#555555", markersize=5, label="notebook")
     axes.axhline(NAIVE_FLOOR, color="#333333", linestyle="--", linewidth=1)
-    axes.text(len(losses), NAIVE_FLOOR * 0.7, "floor of whoever forgets the v", ha="right", size=8)
+    axes.text(len(losses), NAIVE_FLOOR * 0.68, "floor of whoever forgets the v", ha="right", size=8)
     axes.set(
         title="'vector' among fourteen 'ectoaxg': one step back teaches no memory",
         xlabel="epoch",
