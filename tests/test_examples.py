@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "examples"
 
 SCRIPTS = {
     "hello_pytorch": (["--epochs", "15"], ["concat, NLL", "raw output", "errors grow"]),
-    "neuralnet": (["--epochs", "25"], ["(6, 1, 8)", "neuralnet", "by hand"]),
+    "neuralnet": (["--epochs", "101"], ["(6, 1, 8)", "neuralnet", "by hand"]),
     "i_think": (["--epochs", "12", "--seeds", "2"], ["floor", "1.0150", "Elman"]),
     "remember": (["--epochs", "12"], ["(3, 5, 5) (2, 3, 5) (2, 3, 5)", "five windows"]),
     "vector": (["--epochs", "90", "--seeds", "2"], ["dh_raw", "naive", "0.2296"]),

@@ -150,12 +150,13 @@ def draw(path: Path, results, machine: str) -> None:
         axes = figure.subplots()
         names = list(results)[::-1]
         ratios = [results[name]["ratio"] for name in names]
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes.barh(names, ratios, color=show.BLUE, height=0.62)
         for place, name in enumerate(names):
             theirs, mine = results[name]["notebook"], results[name]["ours"]
             label = f"{results[name]['ratio']:.0f} ×   ({1e3 * theirs:.3g} → {1e3 * mine:.2g} ms)"
-            axes.text(ratios[place] * 1.06, place, label, va="center", size=8.5)
-        axes.axvline(20, color="#333333", linestyle="--", linewidth=1)
+            axes.text(ratios[place] * 1.06, place, label, va="center", size=8.5, bbox=box)
+        axes.axvline(20, color="#333333", linestyle="--", linewidth=1, zorder=0)
         axes.set(
             xscale="log",
             xlim=(1, max(ratios) * 9),
