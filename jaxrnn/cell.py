@@ -121,8 +121,9 @@ class Cell(Layer[Params, Carry]):
         """ONE instant, the pure function that `jax.lax.scan` folds: `(carry, y)`."""
 
     def __call__(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
-        """`project` and `step` in one."""
-        return self.step(params, carry, self.project(params, x))
+        """`project` and `step` in one; y has the dtype of x, as in a sequence."""
+        carry, y = self.step(params, carry, self.project(params, x))
+        return carry, y.astype(x.dtype)
 
     @property
     def output_size(self) -> int:

@@ -1,5 +1,6 @@
 """Checks of what a description is made from; sequences are checked in `networks/border.py`."""
 
+import dataclasses
 import numbers
 from typing import Any
 
@@ -15,6 +16,32 @@ def check_flags(owner: Any, **flags: Any) -> None:
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {flag!r}.")
+
+
+def check_options(cell: Any) -> None:
+    """Raise TypeError unless the initializers of a cell can be called and its biases make sense.
+
+    Looks at the fields `use_bias`, `forget_bias` and those whose names end in `_init`.
+
+    Example:
+      >>> import jaxrnn
+      >>> jaxrnn.LSTM(3, 4, forget_bias="high")
+      Traceback (most recent call last):
+      TypeError: LSTM: forget_bias must be a number, got 'high'.
+    """
+    for field in dataclasses.fields(cell):
+        name, value = field.name, getattr(cell, field.name)
+        if name == "use_bias":
+            check_flags(cell, use_bias=value)
+        elif name == "forget_bias" and (
+            isinstance(value, bool) or not isinstance(value, numbers.Real)
+        ):
+            raise TypeError(f"{type(cell).__name__}: {name} must be a number, got {value!r}.")
+        elif name.endswith("_init") and not callable(value):
+            raise TypeError(
+                f"{type(cell).__name__}: {name} must be an initializer such as "
+                f"jaxrnn.initializers.Glorot(), got {value!r}."
+            )
 
 
 def check_sizes(owner: Any, **sizes: Any) -> None:

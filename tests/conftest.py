@@ -1,4 +1,4 @@
-"""The suite is strict: float64, no silent broadcasting, and (in pyproject.toml) no warning forgiven."""
+"""The suite is strict: float64, no silent broadcasting; and no warning is forgiven (pyproject)."""
 
 import jax
 import pytest

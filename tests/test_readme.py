@@ -39,6 +39,14 @@ def test_the_readme_has_examples_and_the_commands_that_ci_runs():
     assert re.search(r"<!-- test command -->\n```bash\n.*pytest.*\n```", readme)
 
 
+def test_every_tick_names_a_test_that_exists():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    ticks = re.findall(r"\[`(test_\w+)`\]\((tests/\w+\.py)\)", readme)
+    assert len(ticks) > 30
+    for name, path in ticks:
+        assert f"def {name}(" in (ROOT / path).read_text("utf-8"), f"{path} has no {name}"
+
+
 def test_links_of_the_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", page.read_text("utf-8")):

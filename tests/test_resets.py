@@ -118,3 +118,28 @@ def test_a_learned_start_learns_from_every_reset(fold):
         point.params, point.xs.reshape(1, -1, 3), jnp.zeros((1, TIME * ROWS), bool)
     )
     assert_close(at_every_instant, alone)
+
+
+def test_a_learned_start_learns_through_every_window_of_truncated():
+    network = jaxrnn.learned_carry(jaxrnn.LSTM(3, 4))
+    params = network.init(jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (6, 2, 3))
+    resets = jnp.zeros((6, 2), bool).at[4].set(True)
+
+    def start_gradient(fold):
+        def loss(params):
+            carry = network.initial_carry((2,))  # Only the reset reads the start.
+            ys = jaxrnn.unroll(network, params, xs, carry, resets=resets, fold=fold)[1]
+            return jnp.square(ys).sum()
+
+        return jax.grad(loss)(params).start
+
+    # Instants 4 and 5 follow the reset, so two steps back see all there is to see.
+    want = start_gradient(jaxrnn.folds.scan)
+    assert float(jnp.abs(want.h).max()) > 0.01
+    for got, wanted in zip(
+        jax.tree.leaves(start_gradient(jaxrnn.folds.truncated(2))),
+        jax.tree.leaves(want),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12)

@@ -81,7 +81,7 @@ class Elman(ManualCell[ElmanParams, ElmanCarry]):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, hidden_size=self.hidden_size)
-        checks.check_flags(self, use_bias=self.use_bias)
+        checks.check_options(self)
         if not callable(self.activation):
             raise TypeError(
                 f"Elman: activation must be a function such as jnp.tanh or jax.nn.relu, got "

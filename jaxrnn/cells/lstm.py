@@ -109,7 +109,7 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, hidden_size=self.hidden_size)
-        checks.check_flags(self, use_bias=self.use_bias)
+        checks.check_options(self)
 
     def init(self, key: jax.Array) -> LSTMParams:
         """Draw W, R and b gate by gate, and add `forget_bias` to the f block of b."""

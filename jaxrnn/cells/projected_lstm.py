@@ -95,7 +95,7 @@ class ProjectedLSTM(GatedCell[ProjectedLSTMParams, LSTMCarry]):
             hidden_size=self.hidden_size,
             projection_size=self.projection_size,
         )
-        checks.check_flags(self, use_bias=self.use_bias)
+        checks.check_options(self)
         if self.projection_size >= self.hidden_size:
             raise ValueError(
                 f"ProjectedLSTM: projection_size must be smaller than hidden_size, got "

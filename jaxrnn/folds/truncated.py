@@ -61,6 +61,9 @@ def truncated(steps: int, every: int = 1) -> Truncated:
     `steps` and the first `steps − n + 1`: BPTT(n; steps) of Williams & Peng. `every=steps` cuts the
     sequence into chunks, the cheapest choice.
 
+    Instants are counted as they stand in the array: of a padded row, padding counts too, so the
+    windows of a row that is padded can lie otherwise than those of the row alone.
+
     The cost over `scan` is one more forward pass without derivative, and each instant taken anew in
     `steps / every` windows; the windows run side by side, as one batch. Forward mode and second
     derivatives work, and truncate likewise.

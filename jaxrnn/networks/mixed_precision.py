@@ -17,7 +17,7 @@ class MixedPrecision(Wrapped):
         parameters   as they are (float32, say): what the optimizer sees, and what gradients have
         products     in `compute`: parameters and inputs are cast to it on the way in
         the carry    in `carry`, and with it the gates and the sums between the products
-        outputs      in the dtype of the inputs given, after computing in `compute`
+        outputs      in the dtype of the parameters, after computing in `compute`
 
     Nothing else is promoted. The defaults are the usual bfloat16 recipe.
 

@@ -14,7 +14,7 @@ from jaxrnn.wrappers import (
     Masked,
     Recording,
     Resetting,
-    ResettingCarry,
+    ResettingParams,
     Wrapper,
 )
 
@@ -79,10 +79,8 @@ def _fold(cell, params, carry, xs, fold, context):
         if context.mask is not None:  # What stands still must not begin anew either.
             cuts = cuts & context.mask
         cell, xs_of_cell = Resetting(cell), Accompanied(xs_of_cell, cuts)
-        carry = ResettingCarry(inner=carry, start=context.start)
+        params = ResettingParams(inner=params, start=context.start)
     carry, ys = fold(cell, params, carry, xs_of_cell)
-    if context.cuts is not None:
-        carry = carry.inner
     if context.history:
         ys, carry = ys
     return carry, ys.astype(xs.dtype)

@@ -2,7 +2,7 @@
 
 from jaxrnn.wrappers.masked import Masked
 from jaxrnn.wrappers.recording import Record, Recording
-from jaxrnn.wrappers.resetting import Resetting, ResettingCarry
+from jaxrnn.wrappers.resetting import Resetting, ResettingParams
 from jaxrnn.wrappers.state_dropout import StateDropout
 from jaxrnn.wrappers.update_dropout import UpdateDropout
 from jaxrnn.wrappers.wrapper import Accompanied, Wrapper
@@ -14,7 +14,7 @@ __all__ = [
     "Record",
     "Recording",
     "Resetting",
-    "ResettingCarry",
+    "ResettingParams",
     "StateDropout",
     "UpdateDropout",
     "Wrapper",
