@@ -58,6 +58,8 @@ class Layer(abc.ABC, Generic[Params, Carry]):
 
     def __repr__(self) -> str:
         """The constructor call, without the fields that stand at their defaults."""
+        if not dataclasses.is_dataclass(self):
+            return object.__repr__(self)
         shown = (
             f"{field.name}={_name(getattr(self, field.name))}"
             for field in dataclasses.fields(self)
@@ -122,6 +124,7 @@ class Cell(Layer[Params, Carry]):
 
     def __call__(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
         """`project` and `step` in one; y has the dtype of x, as in a sequence."""
+        _check_instant(self, x)
         carry, y = self.step(params, carry, self.project(params, x))
         return carry, y.astype(x.dtype)
 
@@ -150,8 +153,8 @@ class ManualCell(Cell[Params, Carry]):
 
     @property
     def knows_backward(self) -> bool:
-        """True."""
-        return True
+        """True, unless a subclass changed the equations and left the derivative as it was."""
+        return derivative_is_its_own(type(self))
 
     @abc.abstractmethod
     def forward(self, params: Params, carry: Carry, drive: Any) -> tuple[Carry, jax.Array, Any]:
@@ -207,6 +210,24 @@ class GatedCell(ManualCell[Params, Carry]):
         return self.gates(params, carry, drive)
 
 
+def derivative_is_its_own(cell_type: type[ManualCell]) -> bool:
+    """Whether a cell's derivative by hand belongs to its equations.
+
+    A subclass that overrides `step`, `update`, `gates` or `project` and nothing of the backward
+    step has inherited the derivative of another function.
+    """
+
+    def most_derived(names: tuple[str, ...]) -> int:
+        return min(
+            place
+            for place, ancestor in enumerate(cell_type.__mro__)
+            if any(name in vars(ancestor) for name in names)
+        )
+
+    equations = most_derived(("step", "update", "gates", "project"))
+    return equations >= most_derived(("forward", "backward", "gradients"))
+
+
 def cast(tree: Any, dtype: Any) -> Any:
     """`tree` with every floating-point leaf as `dtype`; other leaves stay as they are."""
 
@@ -236,6 +257,18 @@ def _output_size(cell: Cell) -> int:
         return cell(params, cell.start(params), jnp.zeros((cell.input_size,)))[1]
 
     return jax.eval_shape(instant, jax.random.key(0)).shape[-1]
+
+
+def _check_instant(cell: Cell, x: Any) -> None:
+    shape, dtype = jnp.shape(x), jnp.result_type(x)
+    if not shape or shape[-1] != cell.input_size:
+        raise ValueError(
+            f"{cell!r}: x has shape {shape}; expected [*batch, {cell.input_size}], one instant."
+        )
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"{cell!r}: x has dtype {dtype}; expected floating-point vectors, as from .astype."
+        )
 
 
 def _name(value: Any) -> str:

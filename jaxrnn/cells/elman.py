@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn import checks, initializers
 from jaxrnn.cell import ManualCell
-from jaxrnn.cells.gates import Activation, with_slope
+from jaxrnn.cells.gates import Activation, pull_back, squash
 from jaxrnn.initializers import Initializer
 from jaxrnn.linear import affine, contract, sum_leading
 
@@ -29,7 +29,7 @@ class ElmanCarry(NamedTuple):
 
 
 class ElmanResidual(NamedTuple):
-    """What the backward pass needs of one instant: the carry it received, and φ′."""
+    """What the backward pass needs of one instant: the carry it received, and φ′ (see `squash`)."""
 
     h: Float[Array, "*batch hidden"]
     slope: Float[Array, "*batch hidden"]
@@ -118,12 +118,12 @@ class Elman(ManualCell[ElmanParams, ElmanCarry]):
     def forward(self, params, carry, drive):
         """`step`, keeping the old h and the slope φ′(a)."""
         a = drive + affine(carry.h, params.recurrent_kernel)
-        h, slope = with_slope(self.activation, a)
+        h, slope = squash(self.activation, a)
         return ElmanCarry(h=h), h, ElmanResidual(h=carry.h, slope=slope)
 
     def backward(self, params, residual, d_carry, d_y):
         """d_a = (d_h' + d_y) ⊙ φ′(a), and d_h = d_a Rᵀ: the notebook's `dhraw` and `dhnext`."""
-        d_a = (d_carry.h + d_y) * residual.slope
+        d_a = pull_back(self.activation, residual.slope, d_carry.h + d_y)
         return ElmanCarry(h=affine(d_a, params.recurrent_kernel.T)), d_a
 
     def gradients(self, params, xs, residuals, d_drives):

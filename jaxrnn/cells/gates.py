@@ -1,4 +1,4 @@
-"""Activations of gates, and the slopes that a derivative by hand needs."""
+"""Activations, and what a derivative by hand needs of them."""
 
 from collections.abc import Callable
 
@@ -36,18 +36,32 @@ def sigmoid_tanh_block(z: jax.Array, pattern: str) -> jax.Array:
     return lax.optimization_barrier(half * jnp.tanh(half * z) + shift)
 
 
-def with_slope(activation: Activation, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`φ(z)` and `φ′(z)` for a pointwise φ: by hand where it is known, else by `jax.jvp`.
+def squash(activation: Activation, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`φ(z)`, and what `pull_back` will need: `φ′(z)` where it is known by hand, else z itself.
 
     Example:
-      >>> y, slope = with_slope(jnp.tanh, jnp.zeros(1))
+      >>> y, slope = squash(jnp.tanh, jnp.zeros(1))
       >>> slope.tolist()
       [1.0]
     """
+    y = activation(z)
+    known = _SLOPE_FROM_OUTPUT.get(activation)
+    return y, z if known is None else known(y)
+
+
+def pull_back(activation: Activation, kept: jax.Array, d_y: jax.Array) -> jax.Array:
+    """The cotangent of z, from that of `φ(z)`: `d_y ⊙ φ′(z)` by hand, else by `jax.vjp`.
+
+    An activation of the user's need not be pointwise, so that a slope would not say it all.
+
+    Example:
+      >>> pull_back(jnp.tanh, jnp.array([0.5]), jnp.array([2.0])).tolist()
+      [1.0]
+    """
     if activation in _SLOPE_FROM_OUTPUT:
-        y = activation(z)
-        return y, _SLOPE_FROM_OUTPUT[activation](y)
-    return jax.jvp(activation, (z,), (jnp.ones_like(z),))
+        return d_y * kept
+    (d_z,) = jax.vjp(activation, kept)[1](d_y)
+    return d_z
 
 
 # The slope as a function of the output y, as it stands in textbooks: tanh′ = 1 − tanh².

@@ -59,12 +59,18 @@ class Bidirectional(Network[BidirectionalParams, BidirectionalCarry]):
                 f"sequence, but have input_size {self.forward.input_size} and "
                 f"{self.backward.input_size}."
             )
+        if not callable(self.merge):
+            raise TypeError(
+                f"bidirectional: merge must be a function of two outputs, such as "
+                f"jaxrnn.concatenate or jaxrnn.add; got {self.merge!r}."
+            )
         try:
             _ = self.output_size
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"bidirectional: {self.merge.__name__} cannot merge outputs of width "
-                f"{self.forward.output_size} and {self.backward.output_size}: {error}"
+                f"bidirectional: {getattr(self.merge, '__name__', self.merge)} cannot merge "
+                f"outputs of width {self.forward.output_size} and "
+                f"{self.backward.output_size}: {error}"
             ) from error
 
     @property

@@ -1,5 +1,7 @@
 """The border: what enters a layer is checked here, before anything is traced."""
 
+import dataclasses
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.cell import Cell, Layer, parameter_dtype, specification
+from jaxrnn.folds import truncated
 
 
 def batch_shape(layer: Layer, xs: jax.Array) -> tuple[int, ...]:
@@ -18,6 +21,17 @@ def batch_shape(layer: Layer, xs: jax.Array) -> tuple[int, ...]:
 def check_layer(layer: Any) -> None:
     """Raise TypeError unless `layer` is a cell or a network, and not the class of one."""
     if isinstance(layer, Layer):
+        try:
+            hash(layer)
+        except TypeError as error:
+            problem = str(error)
+        else:
+            problem = None if dataclasses.is_dataclass(layer) else "it is no dataclass"
+        if problem:
+            raise TypeError(
+                f"{type(layer).__name__} is no description that JAX can recognise: {problem}. Make "
+                "it a @dataclasses.dataclass(frozen=True) with no arrays or lists in its fields."
+            )
         return
     if isinstance(layer, type) and issubclass(layer, Layer):
         raise TypeError(
@@ -37,6 +51,8 @@ def check_fold(fold: Any) -> None:
             f"fold must be a function (cell, params, carry, xs) -> (carry, ys), such as "
             f"jaxrnn.folds.scan; got {fold!r}."
         )
+    if fold is truncated:
+        raise TypeError("fold: say how far truncated reaches back, as in fold=truncated(20).")
     try:
         hash(fold)
     except TypeError as error:
@@ -96,7 +112,7 @@ def check_carry(layer: Layer, params: Any, carry: Any, batch: tuple[int, ...], l
 
 def check_time_axis(time_axis: Any, xs: jax.Array) -> None:
     """Raise unless `time_axis` is an axis of `xs`."""
-    if isinstance(time_axis, bool) or not isinstance(time_axis, int):
+    if isinstance(time_axis, bool) or not isinstance(time_axis, numbers.Integral):
         raise TypeError(f"time_axis must be an integer, got {time_axis!r}.")
     if not -xs.ndim <= time_axis < max(xs.ndim, 1):
         raise ValueError(f"time_axis={time_axis} is outside xs, whose shape is {xs.shape}.")
@@ -214,6 +230,7 @@ def check_sequence(layer: Layer, params: Any, xs: jax.Array) -> None:
 
 def check_step(cell: Cell, params: Any, carry: Any, xs: jax.Array) -> None:
     """Raise unless one instant of `cell` hands on a carry like the one it received."""
+    _check_one_dtype(cell, params)
     x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
     try:
         new_carry, _ = jax.eval_shape(cell, params, carry, x)
@@ -232,6 +249,31 @@ def check_step(cell: Cell, params: Any, carry: Any, xs: jax.Array) -> None:
                 f"{cell!r}: step turned the carry `{_path(path)}` from {old.dtype} into "
                 f"{new.dtype}; a carry must keep its dtype. Cast inside `step`, or start from "
                 "another carry."
+            )
+
+
+def check_rows(cell: Cell, carry: Any, batch: tuple[int, ...]) -> None:
+    """Raise ValueError unless every array of the carry has the batch axes in front.
+
+    Lengths, masks and resets act on rows, so every row must have a carry of its own.
+    """
+    for path, leaf in jax.tree_util.tree_flatten_with_path(carry)[0]:
+        if leaf.shape[: len(batch)] != batch:
+            raise ValueError(
+                f"{cell!r}: carry `{_path(path)}` has shape {leaf.shape}; with lengths, a mask or "
+                f"resets every row needs its own: let its shape begin with {batch}."
+            )
+
+
+def _check_one_dtype(cell: Cell, params: Any) -> None:
+    dtypes = {_path(path): leaf.dtype for path, leaf in jax.tree.leaves_with_path(params)}
+    for name, dtype in dtypes.items():
+        first = next(iter(dtypes))
+        if dtype != dtypes[first]:
+            raise TypeError(
+                f"{cell!r}: parameter `{name}` has dtype {dtype} but `{first}` has "
+                f"{dtypes[first]}; the parameters of a cell have one dtype. Cast them, "
+                "or use MixedPrecision."
             )
 
 

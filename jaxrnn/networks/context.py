@@ -38,6 +38,11 @@ class Context:
         """
         start, key = self.start, self.key
         if start is not None:
+            if not hasattr(start, name):
+                raise TypeError(
+                    f"resets need the start of each inner layer: a network's carry must be a "
+                    f"NamedTuple with the field `{name}`, got {type(start).__name__}."
+                )
             start = getattr(start, name)
             start = start[number] if name == "layers" else start
         if key is not None:

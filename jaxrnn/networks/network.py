@@ -31,7 +31,9 @@ class Network(Layer[Params, Carry]):
         """`[time, *batch, input_size] -> (carry, [time, *batch, output_size])`.
 
         This is what `jaxrnn.unroll` calls once it has checked its arguments and made the carry.
-        Networks hand sequences, and the context inside them, to their layers with `run`.
+        Networks hand sequences, and the context inside them, to their layers with `run`. What they
+        read at instants that are not valid is zero; a network of your own must have a finite slope
+        there (a norm has none), or gradients of padding are NaN instead of zero.
         """
 
 
@@ -69,6 +71,8 @@ def run(
 
 def _fold(cell, params, carry, xs, fold, context):
     """Fold a cell, wrapped for as much of the context as there is."""
+    if context.mask is not None or context.cuts is not None:
+        border.check_rows(cell, carry, xs.shape[1:-1])
     xs_of_cell = _accompany(cell, xs, xs, carry, context.key)
     if context.history:
         cell = Recording(cell)

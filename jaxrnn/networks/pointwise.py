@@ -145,8 +145,8 @@ class OneHot(Pointwise):
 
     Attributes:
       input_size: how many tokens there are, and the width of y.
-      dtype: name of the dtype of y; None for JAX's default floating-point one. It has to be that of
-        the parameters of the layer above.
+      dtype: name of the dtype of y; None for that of the parameters above it in a `Stack` (alone,
+        JAX's default floating-point one).
 
     Raises:
       ValueError: if the size is not a positive integer, or the dtype not a floating-point one.

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxrnn.cell import Layer
+from jaxrnn.cell import Layer, parameter_dtype
 from jaxrnn.networks.border import check_layer
 from jaxrnn.networks.network import Network, run
+from jaxrnn.networks.pointwise import OneHot
 
 
 class StackParams(NamedTuple):
@@ -74,8 +75,10 @@ class Stack(Network[StackParams, StackCarry]):
     def __call__(self, params, carry, x):
         """One instant, through all layers."""
         carries = []
-        for layer, own, received in zip(self.layers, params.layers, carry.layers, strict=True):
+        layers = zip(self.layers, params.layers, carry.layers, strict=True)
+        for number, (layer, own, received) in enumerate(layers):
             handed_on, x = layer(own, received, x)
+            x = self._in_dtype_of_params(number, params, x)
             carries.append(handed_on)
         return StackCarry(layers=tuple(carries)), x
 
@@ -86,8 +89,16 @@ class Stack(Network[StackParams, StackCarry]):
         for number, (layer, own, received) in enumerate(layers):
             inside = context.inside("layers", number)
             handed_on, xs = run(layer, own, received, xs, fold, inside)
+            xs = self._in_dtype_of_params(number, params, xs)
             carries.append(handed_on)
         return StackCarry(layers=tuple(carries)), xs
+
+    def _in_dtype_of_params(self, number, params, ys):
+        """Unit vectors have no parameters to take a dtype from, and are exact in any."""
+        layer, above = self.layers[number], params.layers[number + 1 :]
+        if isinstance(layer, OneHot) and layer.dtype is None and jax.tree.leaves(above):
+            return ys.astype(parameter_dtype(above))
+        return ys
 
 
 def stack(*layers: Layer) -> Stack:

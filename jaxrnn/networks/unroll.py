@@ -171,6 +171,8 @@ def unroll_last(
     Returns:
       carry: as from `unroll`.
       y: `[*batch, output_size]`, the output at the last valid instant; zero for a row without one.
+        Of a layer that reads from the end, that output has seen one input only: what it made of
+        the whole sequence is in the carry.
 
     Raises:
       TypeError, ValueError: as `unroll` does.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Cell, ManualCell
+from jaxrnn.cell import Cell, ManualCell, derivative_is_its_own
 
 
 class Accompanied(NamedTuple):
@@ -74,8 +74,8 @@ class Wrapper(ManualCell):
 
     @property
     def knows_backward(self) -> bool:
-        """Whether the cell inside does."""
-        return self.cell.knows_backward
+        """Whether the cell inside does (and no subclass changed what this wrapper does)."""
+        return self.cell.knows_backward and derivative_is_its_own(type(self))
 
     def init(self, key: jax.Array) -> Any:
         """Parameters of the cell inside."""
