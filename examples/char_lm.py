@@ -25,6 +25,7 @@ except ImportError:
     sys.exit(str(MissingExtraError("tyro", extra="examples")))
 
 DEFAULT_MODEL = Path("char_lm.safetensors")
+MAX_SEED = 2**32 - 1  # JAX keeps the lowest 32 bits: larger seeds would only repeat these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +60,12 @@ def train(
         length: Characters to write at the end.
         temperature: Below 1 writes more cautiously, above 1 more adventurously.
     """
+    check_request(length, temperature, training.seed)
     model_file.check_writable(out)
+    metrics = out.with_name(f"{out.stem}.metrics.jsonl")
+    picture = out.with_name(f"{out.stem}.losses.png")
     corpus = read(source, as_bytes=bytes)
+    check_kept(source, out, metrics, picture)
     print(f"text: {corpus.description}")
     vocabulary = text.ByteVocabulary() if bytes else text.CharVocabulary.from_text(corpus.text)
     parts = text.split(vocabulary.encode(corpus.text), source.held_out)
@@ -71,19 +76,20 @@ def train(
         f"validation on the {len(parts.validation):,} of the {parts.name}"
     )
 
-    metrics = out.with_name(f"{out.stem}.metrics.jsonl")
     reports = text.fit(network, training, parts.train, parts.validation)
     history, stopped = follow(reports, training.steps, metrics)
     if not history:
-        print("nothing saved: there was no report yet", file=sys.stderr)
+        kept = f"; '{out}' is as it was before" if out.exists() else ""
+        print(f"nothing saved: training stopped before its first report{kept}", file=sys.stderr)
         raise stopped
     trained = text.LanguageModel(network, history[-1].params, vocabulary)
     step = history[-1].step
-    text.save(out, trained, text=corpus.description, split=parts.name, step=step)
+    origin = {"text": corpus.description, "split": parts.name, "held_out": source.held_out}
+    text.save(out, trained, **origin, step=step)
     print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
     if stopped is not None:
         raise stopped
-    draw(history, out.with_name(f"{out.stem}.losses.png"))
+    draw(history, picture)
     print_loss(trained, parts)
     print_text(trained, "", length, temperature, streams=1, seed=training.seed)
 
@@ -108,6 +114,7 @@ def sample(
     """
     if streams < 1:
         raise InputError(f"streams is {streams}; give a positive number.")
+    check_request(length, temperature, seed)
     print_text(text.load(model), prompt, length, temperature, streams, seed)
 
 
@@ -121,7 +128,27 @@ def evaluate(source: Source, model: Path = DEFAULT_MODEL) -> None:
     trained = text.load(model)
     corpus = read(source, as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
     print(f"text: {corpus.description}")
+    print_origin(model_file.load_model(model).metadata, corpus, source.held_out)
     print_loss(trained, text.split(trained.vocabulary.encode(corpus.text), source.held_out))
+
+
+def check_request(length: int, temperature: float, seed: int):
+    """Refuse now what would otherwise be refused after the training."""
+    if length < 0:
+        raise InputError(f"length is {length}; give 0 or more.")
+    if not 0 <= temperature < float("inf"):
+        raise InputError(f"temperature is {temperature}; give a number from 0 upwards.")
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"seed is {seed}; give a whole number from 0 to {MAX_SEED}.")
+
+
+def check_kept(source: Source, *outputs: Path):
+    """Refuse to write over the text, whatever name or link leads to it."""
+    for output in outputs:
+        if source.text is not None and output.exists() and output.samefile(source.text):
+            raise InputError(
+                f"'{output}' is the text itself and would be overwritten: give another --out."
+            )
 
 
 def follow(reports, steps, metrics) -> tuple[list[text.Report], BaseException | None]:
@@ -166,6 +193,20 @@ def print_loss(model: text.LanguageModel, parts: text.Split):
     )
 
 
+def print_origin(metadata, corpus: text.Corpus, held_out: float):
+    """Print what the model was trained on, unless it is this text with the same part held out."""
+    learned = metadata.get("text", "a text that its file does not name")
+    share = metadata.get("held_out", "an unknown share")
+    same = learned == corpus.description
+    if same and share == held_out:
+        return
+    line = f"note: the model was trained on {learned}, with {share} of it held out at its end"
+    if same and isinstance(share, float) and held_out < share:
+        print(f"{line}; what is measured here is a part of that")
+    else:
+        print(f"{line}; what is measured here may include what it learned from")
+
+
 def print_text(model: text.LanguageModel, prompt, length, temperature, streams, seed):
     """Print the first stream as it is written, the others after it."""
     prompt = prompt or model.vocabulary.beginning
@@ -182,6 +223,10 @@ def print_text(model: text.LanguageModel, prompt, length, temperature, streams, 
 
 def main() -> int:
     """Run the command line; what the user can mend is one sentence and exit status 2."""
+    # Closed streams (`>&-`) are None. Without an output the work is still done; without an error
+    # stream, `print` would put the complaints among the output.
+    sys.stdout = sys.stdout or open_nowhere()
+    sys.stderr = sys.stderr or open_nowhere()
     # A terminal that cannot show a character shows a question mark instead of an error.
     sys.stdout.reconfigure(errors="replace")
     commands = {"train": train, "sample": sample, "evaluate": evaluate}
@@ -200,6 +245,13 @@ def main() -> int:
     except KeyboardInterrupt:
         return complain("interrupted", status=130)
     return 0
+
+
+def open_nowhere():
+    """A stream that forgets what is written to it."""
+    # Open until the process ends, like the stream that it stands for.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    return open(nowhere, "w", encoding="utf-8", closefd=False)
 
 
 def unknown_command(given: str, commands: list[str]) -> str:

@@ -141,13 +141,45 @@ def test_a_reader_may_have_enough(trained):
     assert process.wait(timeout=300) == 0 and not errors
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closes the streams as a POSIX shell does")
+@pytest.mark.parametrize(("closed", "length", "status"), [((1,), "5", 0), ((1, 2), "-5", 2)])
+def test_closed_streams(trained, closed, length, status):
+    """As in `sample >&-`."""
+    closing = " ".join(f"{number}>&-" for number in closed)
+    ended = subprocess.run(
+        [*("sh", "-c", f'exec "$@" {closing}', "sh"), sys.executable, SCRIPT]
+        + ["sample", "--length", length],
+        cwd=trained[0],
+        env=os.environ | SETTINGS,
+        capture_output=True,
+        timeout=300,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, b"", b"")
+
+
 def test_evaluate_repeats_the_loss_of_training(trained):
     folder, printed = trained
     status, out, errors = run(folder, "evaluate", "--text", "fox.txt")
-    assert status == 0 and not errors
+    assert status == 0 and not errors and "note: " not in out
     assert [line for line in out.splitlines() if line.startswith("validation")] == [
         line for line in printed.splitlines() if line.startswith("validation loss")
     ]
+
+
+def test_evaluate_says_when_the_model_learned_from_something_else(trained, tmp_path):
+    folder, _ = trained
+    origin = "note: the model was trained on 'fox.txt', 2,200 characters, with 0.1 of it held out"
+    may = "; what is measured here may include what it learned from"
+    (tmp_path / "other.txt").write_text(WRITTEN)
+    for arguments, ending in {
+        ("--text", tmp_path / "other.txt"): may,
+        ("--text", "fox.txt", "--held-out", "0.104"): may,  # it is 10% too, when rounded
+        ("--text", "fox.txt", "--held-out", "0.05"): "; what is measured here is a part of that",
+    }.items():
+        status, out, errors = run(folder, "evaluate", *arguments)
+        assert status == 0 and not errors
+        (note,) = [line for line in out.splitlines() if line.startswith("note: ")]
+        assert note == f"{origin} at its end{ending}"
 
 
 def test_any_file_can_be_read_as_bytes(tmp_path):
@@ -188,7 +220,36 @@ def test_bad_texts(tmp_path):
         "latin": "byte 0xe9 at offset 3",
     }.items():
         assert sentence in refuse(tmp_path, "train", "--text", name)
-    assert "--bytes" in refuse(tmp_path, "train", "--text", "latin")
+    assert "trained with --bytes reads any" in refuse(tmp_path, "train", "--text", "latin")
+
+
+def test_the_text_is_never_overwritten(tmp_path):
+    """Neither by the model, nor by what goes beside it, nor through a link."""
+    names = ("a.txt", "b.metrics.jsonl", "c.losses.png")
+    for name, out in zip(names, ("./a.txt", "b.safetensors", "c.x"), strict=True):
+        (tmp_path / name).write_text(WRITTEN)
+        assert "the text itself" in refuse(tmp_path, "train", "--text", name, "--out", out, *SMALL)
+        assert (tmp_path / name).read_text() == WRITTEN
+    (tmp_path / "link").symlink_to("a.txt")
+    sentence = refuse(tmp_path, "train", "--text", "a.txt", "--out", "link", *SMALL)
+    assert "'link' is the text itself" in sentence
+    assert (tmp_path / "a.txt").read_text() == WRITTEN
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "link"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--temperature", "-1", "temperature is -1.0; give a number from 0 upwards"),
+        ("--temperature", "nan", "temperature is nan; give a number from 0 upwards"),
+        ("--length", "-5", "length is -5; give 0 or more"),
+        ("--seed", "99999999999999999999", "from 0 to 4294967295"),
+        ("--seed", "-1", "from 0 to 4294967295"),
+    ],
+)
+def test_bad_requests_are_refused_before_the_text_is_read(tmp_path, flag, value, sentence):
+    assert sentence in refuse(tmp_path, "train", "--text", "missing", flag, value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -208,6 +269,7 @@ def test_sizes_that_are_not_positive(tmp_path, flag, value):
         ("--temperature", "-1", "from 0 upwards"),
         ("--length", "-5", "0 or more"),
         ("--streams", "0", "positive"),
+        ("--seed", "99999999999999999999", "from 0 to 4294967295"),
         ("--model", "fox.txt", "not a model file"),
         ("--model", "missing", "No such file"),
         ("--model", ".", "not a regular file"),
@@ -220,7 +282,11 @@ def test_bad_requests_for_text(trained, flag, value, sentence):
 def test_a_text_outside_the_vocabulary_cannot_be_evaluated(trained, tmp_path):
     (tmp_path / "greek").write_text("αβγ" * 100)
     model = trained[0] / "char_lm.safetensors"
-    assert "U+03B1" in refuse(tmp_path, "evaluate", "--model", model, "--text", "greek")
+    sentence = refuse(tmp_path, "evaluate", "--model", model, "--text", "greek")
+    assert "U+03B1" in sentence and "a model trained with --bytes knows" in sentence
+    (tmp_path / "latin").write_bytes(b"caf\xe9 " * 999)
+    sentence = refuse(tmp_path, "evaluate", "--model", model, "--text", "latin")
+    assert "a model trained with --bytes reads any file" in sentence
 
 
 def test_an_unwritable_place_is_noticed_before_training(tmp_path):
@@ -235,7 +301,13 @@ def test_non_finite_training_stops_with_the_step_and_keeps_the_good_model(tmp_pa
     huge = ("--learning-rate", "1e38", "--clip", "1e38")
     status, _, errors = run(tmp_path, "train", "--text", "fox.txt", *SMALL, *huge)
     assert status == 1 and "Traceback" not in errors and "at step " in errors
-    assert "nothing saved" in errors and not (tmp_path / "char_lm.safetensors").exists()
+    assert errors.startswith("nothing saved: training stopped before its first report\n")
+    model = tmp_path / "char_lm.safetensors"
+    assert not model.exists()
+    model.write_bytes(b"from an earlier run")
+    status, _, errors = run(tmp_path, "train", "--text", "fox.txt", *SMALL, *huge)
+    assert status == 1 and "first report; 'char_lm.safetensors' is as it was before\n" in errors
+    assert model.read_bytes() == b"from an earlier run"
 
 
 def test_non_finite_training_keeps_the_last_good_model(tmp_path):

@@ -146,7 +146,7 @@ def read_text(path: str | Path) -> Corpus:
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"'{path}' is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start:,}; "
-            "convert the file, or read it as bytes (--bytes)."
+            "convert the file; a model trained with --bytes reads any file."
         ) from error
     if not text:
         raise CorpusError(f"'{path}' holds nothing but a byte-order mark.")

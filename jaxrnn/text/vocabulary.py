@@ -202,6 +202,6 @@ def _unknown_character(text, position, size):
     character = text[position]
     return (
         f"the character {character!r} (U+{ord(character):04X}) at position {position} is not among "
-        f"the {size} characters of the vocabulary: leave it out, or train with bytes (--bytes), "
-        "which know every character."
+        f"the {size} characters of the vocabulary: leave it out; a model trained with --bytes "
+        "knows every character."
     )
