@@ -378,7 +378,63 @@ ZERO_TO_ONE = "must be a probability, a number in [0, 1]; got"
         (
             lambda: jaxrnn.lstm_network(3, 4, projection_size=0),
             ValueError,
-            "projection_size must be a positive integer, got 0.",
+            "projection_size must be a positive integer, got 0; give None for none.",
+        ),
+        (
+            lambda: jaxrnn.lstm_network(3, 4, projection_size=False),
+            TypeError,
+            "projection_size must be a positive integer, got False.",
+        ),
+        (
+            lambda: jaxrnn.lstm_network(3, 4, activation=jnp.tanh),
+            TypeError,
+            "LSTM has no option activation; it has projection_size, use_bias, ",
+        ),
+        # Torch's words.
+        (
+            lambda: jaxrnn.lstm_network(3, 8, proj_size=2),
+            TypeError,
+            "lstm_network: proj_size=2 is torch's word; here give projection_size=2.",
+        ),
+        (
+            lambda: jaxrnn.lstm_network(3, 8, proj_size=0),
+            TypeError,
+            "proj_size=0 is torch's word; here leave it out.",
+        ),
+        (
+            lambda: jaxrnn.gru_network(3, 8, bias=False),
+            TypeError,
+            "gru_network: bias=False is torch's word; here give use_bias=False.",
+        ),
+        (
+            lambda: jaxrnn.lstm_network(3, 8, batch_first=True),
+            TypeError,
+            "torch's word; here call jaxrnn.unroll(..., time_axis=1).",
+        ),
+        (
+            lambda: jaxrnn.lstm_network(3, 8, batch_first=False),
+            TypeError,
+            "torch's word; here leave it out, time comes first.",
+        ),
+        (
+            lambda: jaxrnn.elman_network(3, 8, nonlinearity="relu"),
+            TypeError,
+            "nonlinearity='relu' is torch's word; here give activation=jax.nn.relu.",
+        ),
+        (
+            lambda: jaxrnn.elman_network(3, 8, nonlinearity="tanh"),
+            TypeError,
+            "here give activation=jnp.tanh.",
+        ),
+        (
+            lambda: jaxrnn.elman_network(3, 8, nonlinearity="selu"),
+            TypeError,
+            "here give activation=a function such as jnp.tanh or jax.nn.relu.",
+        ),
+        (
+            lambda: jaxrnn.gru_network(3, 8, proj_size=2),
+            TypeError,
+            "gru_network: GRU has no option proj_size; it has use_bias",
         ),
         (
             lambda: jaxrnn.gru_network(3, 4, projection_size=2),

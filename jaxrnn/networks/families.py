@@ -41,6 +41,7 @@ def lstm_network(
       A `Stack`, for `jaxrnn.unroll`.
 
     Raises:
+      TypeError: if a cell has no such option; torch's words for one are translated.
       ValueError: if a size is not positive, the projection not narrower than `hidden_size`, the
         dropout outside [0, 1], or there is dropout but only one layer.
 
@@ -52,7 +53,12 @@ def lstm_network(
       >>> ys.shape
       (10, 2, 16)
     """
-    _check_options("lstm_network", LSTM if projection_size is None else ProjectedLSTM, cell_options)
+    kind = LSTM if projection_size is None else ProjectedLSTM
+    _check_options("lstm_network", kind, cell_options, "projection_size")
+    if projection_size == 0 and not isinstance(projection_size, bool):
+        raise ValueError(
+            "lstm_network: projection_size must be a positive integer, got 0; give None for none."
+        )
 
     def cell(width: int) -> Layer:
         if projection_size is None:
@@ -85,7 +91,7 @@ def gru_network(
       A `Stack`, for `jaxrnn.unroll`.
 
     Raises:
-      ValueError: as `lstm_network` does.
+      TypeError, ValueError: as `lstm_network` does.
 
     Example:
       >>> gru_network(3, 8, num_layers=2).output_size
@@ -122,7 +128,7 @@ def elman_network(
       A `Stack`, for `jaxrnn.unroll`.
 
     Raises:
-      ValueError: as `lstm_network` does.
+      TypeError, ValueError: as `lstm_network` does.
 
     Example:
       >>> elman_network(3, 8, bidirectional=True).output_size
@@ -136,13 +142,43 @@ def elman_network(
     return _layers("elman_network", cell, input_size, num_layers, bidirectional, dropout)
 
 
-def _check_options(name: str, cell: type[Layer], options: dict[str, Any]) -> None:
-    known = [field.name for field in dataclasses.fields(cell) if not field.name.endswith("_size")]
-    for option in options:
-        if option not in known:
-            raise TypeError(
-                f"{name}: {cell.__name__} has no option {option}; it has {', '.join(known)}."
+# What torch calls otherwise: the option that has to be there, and what to give instead of a value.
+_TORCH: dict[str, tuple[str | None, Callable[[Any], str]]] = {
+    "proj_size": (
+        "projection_size",
+        lambda size: "leave it out" if size == 0 else f"give projection_size={size!r}",
+    ),
+    "bias": ("use_bias", lambda bias: f"give use_bias={bias!r}"),
+    "nonlinearity": (
+        "activation",
+        lambda name: (
+            "give activation="
+            + {"relu": "jax.nn.relu", "tanh": "jnp.tanh"}.get(
+                str(name), "a function such as jnp.tanh or jax.nn.relu"
             )
+        ),
+    ),
+    "batch_first": (
+        None,
+        lambda first: (
+            "call jaxrnn.unroll(..., time_axis=1)" if first else "leave it out, time comes first"
+        ),
+    ),
+}
+
+
+def _check_options(name: str, cell: type[Layer], options: dict[str, Any], *own: str) -> None:
+    fields = [field.name for field in dataclasses.fields(cell) if not field.name.endswith("_size")]
+    known = [*own, *fields]
+    for option, value in options.items():
+        if option in fields:
+            continue
+        needs, translate = _TORCH.get(option, ("", None))
+        if translate is not None and (needs is None or needs in known):
+            raise TypeError(f"{name}: {option}={value!r} is torch's word; here {translate(value)}.")
+        raise TypeError(
+            f"{name}: {cell.__name__} has no option {option}; it has {', '.join(known)}."
+        )
 
 
 def _layers(
