@@ -59,8 +59,3 @@ class Context:
 
 
 NO_CONTEXT = Context()
-
-
-def expand(flags: jax.Array, like: jax.Array) -> jax.Array:
-    """Flags `[*batch]` with as many trailing axes of 1 as `like`, `[*batch, …]`, has more."""
-    return flags.reshape(flags.shape + (1,) * (like.ndim - flags.ndim))
