@@ -25,6 +25,10 @@ class CorruptFileError(ModelFileError):
     """A model file was damaged after it was written."""
 
 
+class ConversionError(InputError):
+    """A network or its weights cannot be expressed in the other library, or do not fit."""
+
+
 class NonFiniteError(ArithmeticError):
     """Training produced infinity or not-a-number at `step`."""
 

@@ -1,0 +1,1 @@
+"""Networks as StableHLO artifacts, which run where jaxrnn is not installed."""
