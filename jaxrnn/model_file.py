@@ -5,11 +5,8 @@ SHA-256 over all of it: metadata and the name, dtype, shape and bytes of every a
 itself does not notice a flipped bit. Nothing in a file is ever executed.
 """
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
 import stat
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +17,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from jaxrnn.atomic_file import check_writable as check_writable
+from jaxrnn.atomic_file import write_atomically
 from jaxrnn.cell import Layer, specification
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CorruptFileError, ModelFileError
@@ -75,7 +74,7 @@ def save_model(path: str | Path, network: Layer, params: Any, **metadata: Any) -
         "metadata": _to_json(metadata),
     }
     header = texts | {"sha256": _digest(texts, arrays)}
-    _write_atomically(Path(path), safetensors.numpy.save(arrays, metadata=header))
+    write_atomically(path, safetensors.numpy.save(arrays, metadata=header), _read_verified)
 
 
 def load_model(path: str | Path) -> SavedModel:
@@ -102,23 +101,6 @@ def load_model(path: str | Path) -> SavedModel:
     except ModelFileError as error:
         raise type(error)(f"'{path}': {error}") from error
     return SavedModel(network=network, params=params, metadata=metadata)
-
-
-def check_writable(path: str | Path) -> None:
-    """Find out now whether `save_model` will be able to write, rather than after a long training.
-
-    Args:
-      path: where the model shall go.
-
-    Raises:
-      ModelFileError: if it cannot go there.
-    """
-    path, trial = _places(Path(path))
-    try:
-        trial.touch(exist_ok=False)
-        trial.unlink()
-    except OSError as error:
-        raise _not_writable(path, error) from error
 
 
 def _read_verified(path):
@@ -221,35 +203,3 @@ def _from_json(text):
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"its header is no JSON ({error}).") from error
-
-
-def _write_atomically(path, raw):
-    path, trial = _places(path)
-    try:
-        with trial.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        _read_verified(trial)
-        trial.replace(path)
-    except (OSError, ModelFileError) as error:
-        raise _not_writable(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            trial.unlink()
-
-
-def _places(path):
-    """Where the file goes, and beside it where it is written first."""
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path = path.resolve()  # a link stays a link: the file it points to is replaced
-        return path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    except (OSError, ValueError) as error:
-        raise _not_writable(path, error) from error
-
-
-def _not_writable(path, error):
-    reason = error.strerror if isinstance(error, OSError) else error
-    return ModelFileError(f"'{path}': the model cannot be written there ({reason}).")

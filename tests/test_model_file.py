@@ -145,7 +145,7 @@ def test_a_failed_write_leaves_the_old_file(saved, key, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(model_file.os, "fsync", full)
+        patch.setattr(atomic_file.os, "fsync", full)
         with pytest.raises(ModelFileError, match="No space left"):
             save_model(saved, layer, layer.init(key))
 

@@ -1,0 +1,80 @@
+"""Files that appear under their name only when they are complete."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxrnn.errors import ModelFileError
+
+
+def write_atomically(path: str | Path, raw: bytes, verify: Callable[[Path], Any]) -> None:
+    """Write a file beside its place, on to the disk, have it read back, and only then name it.
+
+    A crash in between leaves the old file as it was.
+
+    Args:
+      path: where to; an existing file is replaced.
+      raw: the content.
+      verify: reads a file of that content; called with the path of the new one, and raises
+        `ModelFileError` if it is not what was to be written.
+
+    Raises:
+      ModelFileError: if the file cannot be written, or `verify` refuses it.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "answer"
+      ...     write_atomically(path, b"42", verify=Path.read_bytes)
+      ...     path.read_bytes()
+      b'42'
+    """
+    path, trial = _places(Path(path))
+    try:
+        with trial.open("xb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        verify(trial)
+        trial.replace(path)
+    except (OSError, ModelFileError) as error:
+        raise _not_writable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            trial.unlink()
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out now whether a file will be writable, rather than after a long training.
+
+    Args:
+      path: where it shall go.
+
+    Raises:
+      ModelFileError: if it cannot go there.
+    """
+    path, trial = _places(Path(path))
+    try:
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _places(path):
+    """Where the file goes, and beside it where it is written first."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path = path.resolve()  # a link stays a link: the file it points to is replaced
+        return path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    except (OSError, ValueError) as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path, error):
+    reason = error.strerror if isinstance(error, OSError) else error
+    return ModelFileError(f"'{path}': the model cannot be written there ({reason}).")
