@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 import jaxrnn
-from jaxrnn import description, initializers, model_file
+from jaxrnn import atomic_file, description, initializers, model_file
 from jaxrnn.description import describe, from_description, register
 from jaxrnn.errors import ModelFileError
 from jaxrnn.model_file import check_writable, load_model, save_model
