@@ -1,13 +1,16 @@
-"""Files that appear under their name only when they are complete."""
+"""Files that appear under their name only when they are complete, and are looked at before read."""
 
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jaxrnn.errors import ModelFileError
+
+MAX_BYTES = 8 * 2**30
 
 
 def write_atomically(path: str | Path, raw: bytes, verify: Callable[[Path], Any]) -> None:
@@ -62,6 +65,23 @@ def check_writable(path: str | Path) -> None:
         trial.unlink()
     except OSError as error:
         raise _not_writable(path, error) from error
+
+
+def check_readable(path: str | Path) -> None:
+    """Raise ModelFileError unless `path` is a regular file of a size that may be read.
+
+    Args:
+      path: the file; a pipe or a device would keep its reader waiting for ever.
+    """
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelFileError(f"cannot be read ({reason}).") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError("not a regular file, so not a model file.")
+    if status.st_size > MAX_BYTES:
+        raise ModelFileError(f"larger than the {MAX_BYTES:,} bytes that are read.")
 
 
 def _places(path):

@@ -244,6 +244,12 @@ def parameter_dtype(params: Any) -> Any:
     return jnp.result_type(*floating) if floating else jnp.result_type(float)
 
 
+def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves of parameters or of a carry, each with its name, such as "layers.1.bias"."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
+
+
 @functools.lru_cache(maxsize=1024)
 def specification(layer: Layer) -> Any:
     """Shapes of the parameters of `layer`, as a tree of `jax.ShapeDtypeStruct`."""

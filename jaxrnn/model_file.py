@@ -7,7 +7,6 @@ itself does not notice a flipped bit. Nothing in a file is ever executed.
 
 import hashlib
 import json
-import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +16,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from jaxrnn.atomic_file import check_readable, write_atomically
 from jaxrnn.atomic_file import check_writable as check_writable
-from jaxrnn.atomic_file import write_atomically
-from jaxrnn.cell import Layer, specification
+from jaxrnn.cell import Layer, named_leaves, specification
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CorruptFileError, ModelFileError
 
 FORMAT = "1"
-MAX_BYTES = 8 * 2**30
 _TEXTS = ("jaxrnn_format", "network", "metadata")  # header entries under the digest
 
 
@@ -63,7 +61,7 @@ def save_model(path: str | Path, network: Layer, params: Any, **metadata: Any) -
       (GRU(input_size=3, hidden_size=4), {'note': 'untrained'})
     """
     # Contiguous, because safetensors writes the memory of a transposed array as it lies.
-    leaves = _named_leaves(params)
+    leaves = named_leaves(params)
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in leaves}
     if len(arrays) < len(leaves):  # {"a.b": …} beside {"a": {"b": …}}
         raise ModelFileError(f"two parameters have the same name: {sorted(n for n, _ in leaves)}.")
@@ -120,12 +118,8 @@ def _read_verified(path):
 
 
 def _read_safetensors(path):
+    check_readable(path)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError("not a regular file, so not a model file.")
-        if status.st_size > MAX_BYTES:
-            raise ModelFileError(f"larger than the {MAX_BYTES:,} bytes that are read.")
         # `safe_open` rather than `safetensors.numpy.load`, which does not know bfloat16.
         with safetensors.safe_open(path, framework="np") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
@@ -147,7 +141,7 @@ def _restore(network, arrays):
                 f'{leaf.dtype}: call jax.config.update("jax_enable_x64", True) first.'
             )
     expected = _specification(network)
-    in_order = [leaves[name] for name, _ in _named_leaves(expected)]
+    in_order = [leaves[name] for name, _ in named_leaves(expected)]
     return jax.tree.unflatten(jax.tree.structure(expected), in_order)
 
 
@@ -159,7 +153,7 @@ def _specification(network):
 
 
 def _check_arrays(network, arrays):
-    expected = {name: leaf.shape for name, leaf in _named_leaves(_specification(network))}
+    expected = {name: leaf.shape for name, leaf in named_leaves(_specification(network))}
     given = {name: array.shape for name, array in arrays.items()}
     wrong = [name for name in expected | given if expected.get(name) != given.get(name)]
     if wrong:
@@ -168,11 +162,6 @@ def _check_arrays(network, arrays):
             f"the parameters do not belong to the network: {name!r:.80} should have shape "
             f"{expected.get(name, 'none')}, but has {given.get(name, 'none')}."
         )
-
-
-def _named_leaves(params):
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
 
 
 def _digest(texts, arrays):

@@ -11,7 +11,7 @@ import safetensors
 import safetensors.numpy
 
 import jaxrnn
-from jaxrnn import model_file
+from jaxrnn import atomic_file, model_file
 from jaxrnn.description import describe
 from jaxrnn.errors import CorruptFileError, ModelFileError
 from jaxrnn.model_file import load_model, save_model
@@ -83,7 +83,7 @@ def test_edits_that_keep_the_file_sound_are_noticed(tmp_path, monkeypatch, old, 
     path = tmp_path / "model"
     arrays = {"first": np.ones((2, 3)), "second": np.ones((2, 3))}
     monkeypatch.setattr(model_file, "_check_arrays", lambda network, arrays: None)
-    monkeypatch.setattr(model_file, "_named_leaves", lambda params: sorted(params.items()))
+    monkeypatch.setattr(model_file, "named_leaves", lambda params: sorted(params.items()))
     save_model(path, jaxrnn.OneHot(1), arrays, note="a note")
     raw = path.read_bytes()
     assert old in raw
@@ -115,7 +115,7 @@ def test_files_that_hold_no_model(tmp_path, saved, monkeypatch):
     }.items():
         with pytest.raises(ModelFileError, match=message):
             load_model(tmp_path / name)
-    monkeypatch.setattr(model_file, "MAX_BYTES", 10)
+    monkeypatch.setattr(atomic_file, "MAX_BYTES", 10)
     with pytest.raises(ModelFileError, match="larger than the 10 bytes"):
         load_model(saved)
 
