@@ -51,6 +51,7 @@ from jaxrnn.networks.border import check_params
 
 FORMAT = "1"
 PLATFORMS = ("cpu", "cuda", "tpu")
+_KNOWN_PLATFORMS = (*PLATFORMS, "rocm")
 _PROGRAMS = ("start", "forward")
 _MEMBERS = ("start.stablehlo", "forward.stablehlo", "config.json", "SHA256SUMS")
 
@@ -164,12 +165,13 @@ def save(
       network: any cell or network that can be unrolled, yours too.
       params: its parameters, whose dtype the program computes in.
       lengths: whether the program takes `lengths` (and then it needs them).
-      platforms: for which of "cpu", "cuda", "rocm" and "tpu" it is written.
+      platforms: for which of "cpu", "cuda", "tpu" and "rocm" it is written.
       **metadata: JSON-able values to keep beside it, such as a vocabulary.
 
     Raises:
       MissingExtraError: if flatbuffers is not installed.
-      ConversionError: if the network cannot be exported, or the metadata is not JSON.
+      ConversionError: if the network cannot be exported, a platform is unknown, or the metadata is
+        not JSON.
       ModelFileError: if the file cannot be written.
 
     Example:
@@ -190,6 +192,10 @@ def save(
     """
     _check_flatbuffers()
     check_params(network, params)
+    if not platforms or not set(platforms) <= set(_KNOWN_PLATFORMS):
+        raise ConversionError(
+            f"platforms are {platforms!r}; expected some of {', '.join(_KNOWN_PLATFORMS)}."
+        )
     try:
         programs, carry, xs, ys = _programs(network, params, lengths, tuple(platforms))
         members = {
@@ -254,7 +260,7 @@ def load(path: str | Path) -> Artifact:
             f"({error})."
         ) from error
     dtype = config["xs"]["dtype"]
-    if jnp.zeros((), dtype).dtype != dtype:
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ModelFileError(
             f"'{path}' computes in {dtype}, which this JAX would round: call "
             'jax.config.update("jax_enable_x64", True) first.'
@@ -322,8 +328,6 @@ def _read(path):
             if not stored or sorted(info.filename for info in found) != sorted(_MEMBERS):
                 raise CorruptFileError("not an artifact of jaxrnn.export, or damaged.")
             members = {name: file.read(name) for name in _MEMBERS}
-    except OSError as error:
-        raise ModelFileError(f"cannot be read ({error.strerror or error}).") from error
     except CorruptFileError:
         raise
     except Exception as error:  # `zipfile` raises a dozen kinds for damaged headers
