@@ -10,6 +10,8 @@ from jaxrnn.interop.onnx.recurrent import CARRIES, bound_rows, recurrent
 from jaxrnn.interop.onnx.values import FEATURES, Lengths, Row, Sequence, States
 
 _OPERATORS = glue.OPERATORS | layers.OPERATORS | dict.fromkeys(CARRIES, recurrent)
+# What hands its first input on, and Concat all of them.
+_PASSING = ("Cast", "Concat", "Identity", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")
 
 
 class Input(NamedTuple):
@@ -102,8 +104,8 @@ def _roles(nodes):
                     continue
                 seen.add(name)
                 roles.setdefault(name, role)
-                if name in makers and makers[name].operator not in CARRIES:
-                    maker = makers[name]
+                maker = makers.get(name)
+                if maker is not None and maker.operator in _PASSING:
                     names += maker.inputs if maker.operator == "Concat" else maker.inputs[:1]
     return roles
 

@@ -180,12 +180,12 @@ def _replaced(carry, way, leaf):
 
 def _as_output(output, carry, ys):
     """One output with its axes as in the file."""
+    wanted = [axis for axis in output.axes if axis != ONE]
+    ones = tuple(place for place, axis in enumerate(output.axes) if axis == ONE)
     if output.states:
         states = [_found(carry, state.way) for state in output.states]
-        if "rows" not in output.axes:
-            return states[0]
-        return jnp.stack(states, axis=output.axes.index("rows"))
-    wanted = [axis for axis in output.axes if axis != ONE]
+        stacked = jnp.stack(states, axis=wanted.index("rows")) if "rows" in wanted else states[0]
+        return jnp.expand_dims(stacked, ones)
     have = sorted(axis for axis in wanted if isinstance(axis, int))
     count = 2 if output.two_ways else 1
     split = [DIRECTIONS] if DIRECTIONS in wanted else []
@@ -193,8 +193,7 @@ def _as_output(output, carry, ys):
     ys = ys.reshape(*ys.shape[: len(have)], *shape, ys.shape[-1] // count)
     have = [*have, *split, FEATURES]
     ys = ys.transpose([have.index(axis) for axis in wanted])
-    ones = [place for place, axis in enumerate(output.axes) if axis == ONE]
-    return jnp.expand_dims(ys, tuple(ones))
+    return jnp.expand_dims(ys, ones)
 
 
 def _found(carry, way):

@@ -11,6 +11,7 @@ from jaxrnn.interop.onnx.nodes import Weights, read_node
 from jaxrnn.interop.onnx.values import (
     DIRECTIONS,
     FEATURES,
+    ONE,
     Filled,
     Lengths,
     Link,
@@ -55,7 +56,8 @@ def recurrent(walk, node, xs, w=None, r=None, b=None, lens=None, h=None, c=None,
     first, second = xs.axes[:2]
     axes = (first, second, DIRECTIONS) if batch_first else (first, DIRECTIONS, second)
     results = [Sequence((*axes, FEATURES), links)]
-    order = ("batch", "rows", FEATURES) if batch_first else ("rows", "batch", FEATURES)
+    batch = ONE if ONE in xs.axes else "batch"
+    order = (batch, "rows", FEATURES) if batch_first else ("rows", batch, FEATURES)
     for field in CARRIES[node.operator]._fields:
         rows = tuple(
             Row("final", link=link, path=(*way, field), chain=links) for way in _ways(found)
