@@ -35,6 +35,10 @@ def _gather(walk, node, data, indices):
     if isinstance(data, np.ndarray) and isinstance(indices, np.ndarray):
         bound(data.size // max(data.shape[axis], 1) * indices.size)
         return np.asarray(np.take(data, indices.astype(np.int64), axis=axis), data.dtype)
+    if isinstance(data, States) and isinstance(indices, np.ndarray) and indices.ndim == 0:
+        if data.axes[axis] == "rows":
+            axes = tuple(each for each in data.axes if each != "rows")
+            return States((data.rows[int(indices)],), axes)
     raise ConversionError("it picks instants or features out of a sequence.")
 
 

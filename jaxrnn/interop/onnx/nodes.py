@@ -25,6 +25,7 @@ from jaxrnn.cells import (
     ElmanParams,
     GRUParams,
     LSTMParams,
+    ProjectedLSTM,
     ResetBeforeGRU,
     ResetBeforeGRUParams,
 )
@@ -39,6 +40,7 @@ from jaxrnn.interop.onnx.cells import (
     OnnxLSTM,
     OnnxLSTMParams,
 )
+from jaxrnn.wrappers import Zoneout
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 _ACTIVATIONS = {
@@ -61,17 +63,16 @@ _OWN_ATTRIBUTES = {
     "GRU": {"linear_before_reset": int},
     "LSTM": {"input_forget": int},
 }
-# What each activation of an `Elman` is called there.
-_PLAIN = {
-    "Tanh": jnp.tanh,
-    "Relu": jax.nn.relu,
-    "Sigmoid": jax.nn.sigmoid,
-    "Softplus": jax.nn.softplus,
-}
-_WRITTEN = {function: OnnxActivation(kind) for kind, function in _PLAIN.items()} | {
+# What the activation of an `Elman` is there, and the other way round.
+_WRITTEN = {
+    jnp.tanh: OnnxActivation("Tanh"),
+    jax.nn.relu: OnnxActivation("Relu"),
+    jax.nn.sigmoid: OnnxActivation("Sigmoid"),
+    jax.nn.softplus: OnnxActivation("Softplus"),
     jax.nn.elu: OnnxActivation("Elu", alpha=1.0),
     jax.nn.leaky_relu: OnnxActivation("LeakyRelu", alpha=0.01),
 }
+_PLAIN = {activation: function for function, activation in _WRITTEN.items()}
 
 
 class Weights(NamedTuple):
@@ -175,7 +176,12 @@ def write_cell(cell: Cell, params: Any) -> Written:
             attributes = _write_activations(activations, _ACTIVATIONS["GRU"])
             attributes |= {"linear_before_reset": 1} if cell.reset_after else {}
             return _written("GRU", attributes, cell, params, "rzn", "zrn")
-    raise ConversionError(f"{cell!r} has no counterpart among ONNX's RNN, GRU and LSTM.")
+    reason = "they have no such cell"
+    if isinstance(cell, ProjectedLSTM):
+        reason = "its LSTM has no projection"
+    elif isinstance(cell, Zoneout):
+        reason = "they cannot mix the new state with the old one"
+    raise ConversionError(f"{cell!r} is none of ONNX's RNN, GRU and LSTM: {reason}.")
 
 
 def _check_shapes(operator, attributes, weights, count):
@@ -232,12 +238,11 @@ def _direction(weights, place):
 def _read_rnn(attributes, weights, activations):
     del attributes
     (activation,) = activations
-    plain = activation == OnnxActivation(activation.kind) and activation.kind in _PLAIN
     hidden, width = weights.input.shape
     cell = Elman(
         width,
         hidden,
-        activation=_PLAIN[activation.kind] if plain else activation,
+        activation=_PLAIN.get(activation, activation),
         use_bias=weights.bias is not None,
     )
     return cell, ElmanParams(*_kernels(weights, "h", "h"))

@@ -13,6 +13,7 @@ from jaxrnn.cell import Layer
 from jaxrnn.errors import ConversionError
 from jaxrnn.networks import Bidirectional, Residual, Stack, StackParams, reverse
 from jaxrnn.networks.bidirectional import BidirectionalParams
+from jaxrnn.networks.pointwise import Pointwise
 from jaxrnn.networks.reverse import Reverse
 
 # Axes of a sequence: an integer for an axis of the graph's input, or one of these.
@@ -189,8 +190,8 @@ def _reversed(layer):
     match layer:
         case Reverse(layer=inside):
             return inside
-        case Stack(layers=layers) if all(isinstance(each, Reverse) for each in layers):
-            return Stack(tuple(each.layer for each in layers))
+        case Stack(layers=layers) if all(isinstance(each, Reverse | Pointwise) for each in layers):
+            return Stack(tuple(getattr(each, "layer", each) for each in layers))
     return reverse(layer)
 
 
