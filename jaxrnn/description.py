@@ -153,6 +153,7 @@ _LIBRARY = (
     networks.Reverse,
     networks.Residual,
     networks.LearnedCarry,
+    networks.SplitBias,
     networks.Embedding,
     networks.OneHot,
     networks.Linear,

@@ -33,6 +33,7 @@ NETWORKS = {
     "reverse_of_reverse": jaxrnn.reverse(
         jaxrnn.stack(jaxrnn.GRU(3, 4), jaxrnn.reverse(jaxrnn.Elman(4, 2)))
     ),
+    "split_bias": jaxrnn.bidirectional(jaxrnn.SplitBias(jaxrnn.GRU(3, 4))),
     "zoneout": jaxrnn.Zoneout(jaxrnn.LSTM(3, 4), hidden_rate=0.2, cell_rate=0.3),
 }
 

@@ -24,6 +24,7 @@ LAYERS = [
     jaxrnn.stack(jaxrnn.OneHot(3), jaxrnn.residual(jaxrnn.GRU(3, 3))),
     jaxrnn.bidirectional(jaxrnn.LSTM(3, 4), jaxrnn.GRU(3, 4), merge=jaxrnn.add),
     jaxrnn.learned_carry(jaxrnn.reverse(jaxrnn.GRU(3, 4))),
+    jaxrnn.SplitBias(jaxrnn.LSTM(3, 4)),
     jaxrnn.stack(jaxrnn.Dropout(3, 0.1), jaxrnn.Zoneout(jaxrnn.ProjectedLSTM(3, 4, 2))),
 ]
 

@@ -47,6 +47,7 @@ NETWORKS = [
     jaxrnn.stack(LSTM, jaxrnn.learned_carry(jaxrnn.residual(ELMAN), Normal(1.0))),
     jaxrnn.stack(jaxrnn.Embedding(6, 3), LSTM, jaxrnn.Linear(4, 6)),
     jaxrnn.stack(jaxrnn.OneHot(3), LSTM),
+    jaxrnn.stack(jaxrnn.SplitBias(LSTM), jaxrnn.SplitBias(GRU)),
 ]
 every_network = pytest.mark.parametrize("network", NETWORKS, ids=repr)
 CAUSAL = [n for n in NETWORKS if not any(word in repr(n) for word in ("Reverse", "Bidirectional"))]

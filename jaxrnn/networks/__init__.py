@@ -29,6 +29,7 @@ from jaxrnn.networks.pointwise import (
 )
 from jaxrnn.networks.residual import Residual, residual
 from jaxrnn.networks.reverse import Reverse, reverse
+from jaxrnn.networks.split_bias import SplitBias, SplitBiasParams
 from jaxrnn.networks.stack import Stack, StackCarry, StackParams, stack
 from jaxrnn.networks.unroll import unroll, unroll_history, unroll_last
 
@@ -51,6 +52,8 @@ __all__ = [
     "Pointwise",
     "Residual",
     "Reverse",
+    "SplitBias",
+    "SplitBiasParams",
     "Stack",
     "StackCarry",
     "StackParams",

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from jaxrnn.cells import ElmanParams, GRUParams, LSTMParams, ProjectedLSTMParams
+from jaxrnn.networks import SplitBiasParams
 
 
 def two_biases() -> optax.GradientTransformation:
@@ -17,6 +18,9 @@ def two_biases() -> optax.GradientTransformation:
     the same move, so their sum moves twice as far. Put this after an optimizer that looks at each
     number by itself (SGD, momentum, Adam, RMSprop), and training follows PyTorch's step by step. Of
     a `GRU` the biases of r and z are meant; n has two in both libraries.
+
+    Where numbers are looked at together (clipping by the global norm, LAMB), keep both biases
+    instead: `jaxrnn.SplitBias`, whose parameters are left as they are here.
 
     Returns:
       A transformation without state, to be chained after the optimizer.
@@ -30,7 +34,12 @@ def two_biases() -> optax.GradientTransformation:
       >>> [f"{x.min():.1f}" for x in (updates.input_kernel, updates.bias)]
       ['-0.1', '-0.2']
     """
-    return optax.stateless(lambda updates, params: jax.tree.map(_double, updates, is_leaf=_is_cell))
+    return optax.stateless(lambda updates, params: jax.tree.map(_double, updates, is_leaf=_is_leaf))
+
+
+def _is_leaf(node: Any) -> bool:
+    # Two that are there already need no imitation.
+    return _is_cell(node) or isinstance(node, SplitBiasParams)
 
 
 def _is_cell(node: Any) -> bool:
