@@ -114,7 +114,7 @@ class OnnxActivation:
 
 
 def parse_activations(
-    names: list[str], alphas: list[float], betas: list[float], by_place: bool
+    names: list[str], alphas: list[float], betas: list[float]
 ) -> list[OnnxActivation]:
     """Activations of one node, from its attributes.
 
@@ -125,18 +125,16 @@ def parse_activations(
       names: `activations`, of all directions.
       alphas: `activation_alpha`.
       betas: `activation_beta`.
-      by_place: whether values stand at the place of their function where there are as many of
-        them as functions: so onnxruntime reads those of RNN (and not those of LSTM and GRU).
 
     Returns:
       One activation per name.
 
     Raises:
-      ConversionError: if a name is unknown, a value is missing that has no default, or the values
-        can be read in two ways.
+      ConversionError: if a name is unknown, a value is missing that has no default, or there are
+        more values than functions that take one, and it is not clear which are theirs.
 
     Example:
-      >>> parse_activations(["Tanh", "LeakyRelu"], [0.5], [], by_place=False)[1].alpha
+      >>> parse_activations(["Tanh", "LeakyRelu"], [0.5], [])[1].alpha
       0.5
     """
     known = []
@@ -147,8 +145,8 @@ def parse_activations(
             )
         known.append(_BY_LOWER_CASE[name.lower()])
     values = {
-        "alpha": _deal("alpha", known, alphas, by_place),
-        "beta": _deal("beta", known, betas, by_place),
+        "alpha": _deal("alpha", known, alphas),
+        "beta": _deal("beta", known, betas),
     }
     return [
         OnnxActivation(kind, alpha=values["alpha"][place], beta=values["beta"][place])
@@ -156,19 +154,18 @@ def parse_activations(
     ]
 
 
-def _deal(argument, kinds, given, by_place):
+def _deal(argument, kinds, given):
     """One value of an argument for each function: the ones given, then the defaults."""
     defaults = [getattr(KINDS[kind], argument) for kind in kinds]
     takers = [place for place, default in enumerate(defaults) if default is not None]
     dealt = dict(zip(takers, given, strict=False))
-    if len(given) > len(takers):
-        placed = {place: given[place] for place in takers} if len(given) == len(kinds) else dealt
-        if placed != dealt and not by_place:
-            raise ConversionError(
-                f"activation_{argument} has {len(given)} values for {len(takers)} activations that "
-                f"take one ({', '.join(kinds)}): give it {len(takers)}, in their order."
-            )
-        dealt = placed
+    # Some writers give every function a value; old runtimes read them by place, newer in order.
+    by_place = {place: given[place] for place in takers} if len(given) == len(kinds) else dealt
+    if by_place != dealt:
+        raise ConversionError(
+            f"activation_{argument} has {len(given)} values for {len(takers)} activations that "
+            f"take one ({', '.join(kinds)}): give it {len(takers)}, in their order."
+        )
     values = [dealt.get(place, default or 0.0) for place, default in enumerate(defaults)]
     for kind, value in zip(kinds, values, strict=True):
         if math.isnan(value):

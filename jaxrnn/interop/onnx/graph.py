@@ -85,6 +85,9 @@ class Walk:
         given = [self.values[name] if name else None for name in node.inputs]
         results = read(self, node, *given)
         results = results if isinstance(results, list) else [results]
+        for name in node.outputs:
+            if name and name in self.values:
+                raise ConversionError(f"its output {name!r:.60} has that name twice.")
         self.values.update(zip(node.outputs, results, strict=False))
 
 

@@ -29,8 +29,8 @@ def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> Onnx
 
     Where the specification is silent or runtimes differ: a row of length 0 keeps its initial state
     (onnxruntime gives zeros, or whatever lies in memory); `clip` does not bound c' before the last
-    activation of an LSTM, as in onnxruntime; defaults of α and β are the specification's, also for
-    RNN, where onnxruntime has 0.
+    activation of an LSTM, as in onnxruntime; the default α of ThresholdedRelu is 1, as that of the
+    operator of this name (onnxruntime has 0).
 
     Args:
       source: a path, the bytes of a file, or an `onnx.ModelProto`.
@@ -78,7 +78,7 @@ def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> Onnx
 
 def _import(proto, given):
     onnx = library()
-    _check_model(onnx, proto)
+    _check_model(proto)
     graph = proto.graph
     nodes = _nodes(onnx, graph)
     inputs = [_input(each) for each in graph.input]
@@ -99,20 +99,12 @@ def _import(proto, given):
     return _model(walk, graph, {entry.key: entry.value for entry in proto.metadata_props})
 
 
-def _check_model(onnx, proto):
+def _check_model(proto):
     versions = {entry.domain: entry.version for entry in proto.opset_import}
     if versions.get("", versions.get("ai.onnx", 0)) < 7:
         raise ConversionError(f"it uses opset {versions}; expected opset 7 or later.")
     if proto.functions or proto.graph.sparse_initializer:
         raise ConversionError("it has functions of its own or sparse tensors.")
-    for tensor in proto.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            constant(tensor)  # refuses it, before anything may look for that file
-    try:
-        onnx.checker.check_model(proto)
-    except Exception as error:  # the checker's own; a damaged file may raise others
-        reason = str(error).strip().split("\n")[0]
-        raise ConversionError(f"no valid ONNX model: {reason:.300}") from error
 
 
 def _nodes(onnx, graph):

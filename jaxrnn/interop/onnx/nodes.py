@@ -216,7 +216,7 @@ def _activations(operator, attributes, count):
             f"{len(default) * count}."
         )
     alphas, betas = (attributes.get(f"activation_{x}", []) for x in ("alpha", "beta"))
-    parsed = parse_activations(names, alphas, betas, by_place=operator == "RNN")
+    parsed = parse_activations(names, alphas, betas)
     clip = attributes.get("clip")
     if clip is not None:
         if not 0 < clip < float("inf"):
