@@ -10,7 +10,17 @@ import oracles
 from oracles.loop import sigmoid
 
 import jaxrnn
-from jaxrnn.folds import automatic, bptt, scan, truncated
+from jaxrnn.folds import (
+    Rebuilt,
+    automatic,
+    bptt,
+    checkpointed,
+    hoisted,
+    offloaded,
+    rebuilt,
+    scan,
+    truncated,
+)
 
 
 class LeakyCarry(NamedTuple):
@@ -96,6 +106,11 @@ FOLDS = {
     scan: True,
     bptt: True,
     automatic: True,
+    hoisted: True,
+    rebuilt(3): True,
+    checkpointed(3): True,
+    checkpointed(4, checkpointed(2)): True,
+    offloaded(3): True,
     truncated(64): True,
     truncated(1): False,
     truncated(3): False,
@@ -113,8 +128,8 @@ def label(value):
 
 
 def takes(fold, cell):
-    """Whether a fold takes a cell: `bptt` asks for a `ManualCell`."""
-    return fold is not bptt or cell.knows_backward
+    """Whether a fold takes a cell: two of them ask for a `ManualCell`."""
+    return cell.knows_backward or not (fold is bptt or isinstance(fold, Rebuilt))
 
 
 def pairs(cells, folds):

@@ -23,7 +23,9 @@ from oracles import notebook
 from tables import CELLS, FOLDS, ONE_OF_EACH, Leaky, label, pairs
 
 import jaxrnn
-from jaxrnn.folds import bptt, scan, truncated
+from jaxrnn.folds import bptt, checkpointed, hoisted, rebuilt, scan, truncated
+
+OWN_DERIVATIVE = (bptt, hoisted, rebuilt(3))
 
 one_of_each = pytest.mark.parametrize("cell", ONE_OF_EACH, ids=label)
 
@@ -42,10 +44,11 @@ def resized(cell, input_size, hidden_size):
 
 @pytest.mark.parametrize(
     ("cell", "fold"),
-    # `truncated` past the end is `scan` by construction: once per set of equations will do.
+    # What is made of other folds, once; what has a derivative of its own, for every equation.
     [
         *pairs(CELLS, [bptt]),
-        *pairs(ONE_OF_EACH[:1], [f for f in FOLDS if FOLDS[f] and f is not bptt]),
+        *pairs(ONE_OF_EACH, [hoisted, rebuilt(3)]),
+        *pairs(ONE_OF_EACH[:1], [f for f in FOLDS if FOLDS[f] and f not in OWN_DERIVATIVE]),
     ],
 )
 @few_shapes
@@ -71,7 +74,13 @@ def test_truncated_values_are_those_of_scan(cell, fold):
         assert_close(run(cell, point, fold=fold), run(cell, point))
 
 
-@pytest.mark.parametrize(("cell", "fold"), pairs(ONE_OF_EACH, [bptt]))
+@pytest.mark.parametrize(
+    ("cell", "fold"),
+    [
+        *pairs(ONE_OF_EACH, [bptt]),
+        *pairs([jaxrnn.GRU(3, 4)], [hoisted, rebuilt(3), checkpointed(3)]),
+    ],
+)
 def test_second_derivative_in_reverse_over_reverse_is_that_of_scan(cell, fold):
     point = random_point(cell, seed=3, time=4)
     probe, direction = random_probe(cell, point), random_like(point, 4)
@@ -88,7 +97,7 @@ def test_second_derivative_in_reverse_over_reverse_is_that_of_scan(cell, fold):
     assert_close(hessian_times(point, fold), hessian_times(point, scan))
 
 
-@pytest.mark.parametrize("fold", [scan, bptt], ids=label)
+@pytest.mark.parametrize("fold", [scan, bptt, hoisted, rebuilt(3), checkpointed(3)], ids=label)
 @pytest.mark.parametrize("cell", [jaxrnn.LSTM(3, 4)], ids=label)
 def test_hessian_vector_product_in_forward_over_reverse(cell, fold):
     point = random_point(cell, seed=5, time=4)
@@ -106,7 +115,13 @@ def test_hessian_vector_product_in_forward_over_reverse(cell, fold):
     assert_close(*both(point))
 
 
-@pytest.mark.parametrize(("cell", "fold"), pairs(ONE_OF_EACH, [bptt]))
+@pytest.mark.parametrize(
+    ("cell", "fold"),
+    [
+        *pairs(ONE_OF_EACH, [bptt]),
+        *pairs([jaxrnn.GRU(3, 4)], [hoisted, rebuilt(3), checkpointed(3)]),
+    ],
+)
 def test_forward_mode_is_that_of_scan(cell, fold):
     point = random_point(cell, seed=3, time=4)
     direction = random_like(point, 4)
@@ -118,15 +133,16 @@ def test_forward_mode_is_that_of_scan(cell, fold):
     assert_close(tangent(point, fold), tangent(point, scan))
 
 
-def test_bptt_asks_for_a_cell_that_knows_its_backward_step():
+@pytest.mark.parametrize(("fold", "name"), [(bptt, "bptt"), (rebuilt(), "rebuilt")])
+def test_some_folds_ask_for_a_cell_that_knows_its_backward_step(fold, name):
     cell = Leaky(3)
     point = random_point(cell)
     with pytest.raises(
-        TypeError, match=r"`bptt` needs a ManualCell.*Leaky\(input_size=3\).*`scan`"
+        TypeError, match=rf"`{name}` needs a ManualCell.*Leaky\(input_size=3\).*`scan`"
     ):
-        jaxrnn.unroll(cell, point.params, point.xs, fold=bptt)
-    with pytest.raises(TypeError, match="`bptt` needs a ManualCell"):
-        bptt(cell, *point)
+        jaxrnn.unroll(cell, point.params, point.xs, fold=fold)
+    with pytest.raises(TypeError, match=f"`{name}` needs a ManualCell"):
+        fold(cell, *point)
 
 
 def test_a_fold_of_the_users_own():

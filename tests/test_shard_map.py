@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import AxisType, PartitionSpec as P
 
 import jaxrnn
-from jaxrnn.folds import bptt, scan, truncated
+from jaxrnn.folds import bptt, checkpointed, hoisted, rebuilt, scan, truncated
 
 assert jax.device_count() == 2, jax.devices()
 mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
@@ -47,7 +47,7 @@ def assert_same(got):
         np.testing.assert_allclose(g, w, rtol=1e-12, atol=1e-14)
 
 
-for fold in (scan, bptt, truncated(9)):
+for fold in (scan, bptt, hoisted, rebuilt(2), checkpointed(2), truncated(9)):
     specs = dict(mesh=mesh, in_specs=(P(), P("batch"), P(None, "batch"), P(None, "batch")))
 
     # The parameters are told to differ by device before they meet the fold.

@@ -2,7 +2,22 @@
 
 from jaxrnn.folds.automatic import automatic
 from jaxrnn.folds.bptt import bptt
+from jaxrnn.folds.checkpointed import Checkpointed, checkpointed, offloaded
+from jaxrnn.folds.hoisted import hoisted
+from jaxrnn.folds.rebuilt import Rebuilt, rebuilt
 from jaxrnn.folds.scan import scan
 from jaxrnn.folds.truncated import Truncated, truncated
 
-__all__ = ["Truncated", "automatic", "bptt", "scan", "truncated"]
+__all__ = [
+    "Checkpointed",
+    "Rebuilt",
+    "Truncated",
+    "automatic",
+    "bptt",
+    "checkpointed",
+    "hoisted",
+    "offloaded",
+    "rebuilt",
+    "scan",
+    "truncated",
+]

@@ -1,22 +1,34 @@
 """The fold that is taken when none is asked for."""
 
+import math
 from typing import Any
 
 import jax
 
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.bptt import bptt
+from jaxrnn.folds.hoisted import hoisted
 from jaxrnn.folds.scan import scan
+
+FEW_ROWS = 8
 
 
 def automatic(
     cell: Cell[Params, Carry], params: Params, carry: Carry, xs: Any
 ) -> tuple[Carry, jax.Array]:
-    """`bptt` for a cell that says its own backward step, `scan` for any other.
+    """The fastest exact fold for a cell and its batch.
 
-    Both have the same values, the same derivatives up to rounding, and all of JAX's
-    transformations. By hand the backward loop has one matrix product per instant; JAX's has three
-    and carries the gradients of the weights along.
+        the cell says its backward step      `bptt`       one product per instant in reverse
+        else, up to 8 rows                   `hoisted`    likewise, residuals read twice
+        else                                 `scan`       two products, and the weights' gradients
+
+    All have the same values, the same derivatives up to rounding, and all of JAX's transformations.
+
+    Measured on one x86-64 core, float32, forward and backward, widths 64 to 512: `bptt` was never
+    behind, up to 2.2 times as fast as `scan` and 2.5 times as fast as `hoisted`. For a minimal
+    gated unit, which says no backward step, `hoisted` took 0.50 to 0.71 of the time of `scan` with
+    one row, 0.67 with two, 0.74 with four, 0.87 with eight, 1.01 with 16 and 1.09 to 1.15 from 50
+    on. On other platforms the same choice is made, unmeasured.
 
     Args:
       cell: any `Cell`.
@@ -35,5 +47,12 @@ def automatic(
       >>> ys.shape
       (7, 4)
     """
-    fold = bptt if cell.knows_backward else scan
+    if cell.knows_backward:
+        return bptt(cell, params, carry, xs)
+    fold = hoisted if _rows(carry) <= FEW_ROWS else scan
     return fold(cell, params, carry, xs)
+
+
+def _rows(carry):
+    """How many rows stand side by side, as far as the carry tells."""
+    return max((math.prod(leaf.shape[:-1]) for leaf in jax.tree.leaves(carry)), default=1)

@@ -59,12 +59,18 @@ def bptt(
       >>> bool(jnp.allclose(by_jax.recurrent_kernel, by_hand.recurrent_kernel, atol=1e-5))
       True
     """
+    check_knows_backward("bptt", cell)
+    return _bptt(cell, params, carry, xs)
+
+
+def check_knows_backward(fold: str, cell: Any) -> None:
+    """Raise TypeError unless the cell says its backward step, which `fold` needs."""
     if not cell.knows_backward:
         raise TypeError(
-            f"`bptt` needs a ManualCell, one with `forward`, `backward` and `gradients`; {cell!r} "
-            "does not say its backward step. Use the fold `scan`, where JAX finds the derivative."
+            f"`{fold}` needs a ManualCell, one with `forward`, `backward` and `gradients`; "
+            f"{cell!r} does not say its backward step. Use the fold `scan`, where JAX finds the "
+            "derivative."
         )
-    return _bptt(cell, params, carry, xs)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -75,15 +81,32 @@ def _bptt(cell, params, carry, xs):
 @_bptt.defjvp
 def _tangent(cell, primals, tangents):
     params, carry, xs = primals
-    t_params, t_carry, t_xs = tangents
 
     def body(carry, drive):
         carry, y, residual = cell.forward(params, carry, drive)
         return carry, (y, residual)
 
     last, (ys, residuals) = lax.scan(body, carry, cell.project(params, xs))
+    t_last, t_ys = push_tangents(cell, params, xs, residuals, ys, tangents)
+    return (last, ys), (t_last, t_ys)
+
+
+def push_tangents(
+    cell: ManualCell, params: Any, xs: Any, residuals: Any, ys: jax.Array, tangents: Any
+) -> tuple[Any, jax.Array]:
+    """The tangents of the last carry and of `ys`, by the transposes of the cell's backward step.
+
+    Args:
+      cell: a `ManualCell`.
+      params: its parameters.
+      xs: what it read.
+      residuals: what `cell.forward` kept of every instant.
+      ys: what it wrote; only their shape is looked at.
+      tangents: of `params`, of the carry before the first instant, and of `xs`.
+    """
+    t_params, t_carry, t_xs = tangents
     if not len(ys):  # Nothing happened, and there is no instant to look at.
-        return (last, ys), (t_carry, ys)
+        return t_carry, ys
 
     # The weights wait outside the loop: one contraction over all instants instead of T.
     def gradients(d_drives):
@@ -92,7 +115,7 @@ def _tangent(cell, primals, tangents):
 
     # An example of each cotangent, for the transposes. Only shapes, dtypes and (under `shard_map`)
     # the devices they differ by are looked at; nothing of this is ever computed.
-    d_carry, d_y = carry, ys[0]
+    d_carry, d_y = t_carry, ys[0]
     first = jax.tree.map(lambda r: r[0], residuals)
     d_drive = cell.backward(params, first, d_carry, d_y)[1]
     d_drives = jax.tree.map(lambda d: jnp.broadcast_to(d, (len(ys), *d.shape)), d_drive)
@@ -105,8 +128,7 @@ def _tangent(cell, primals, tangents):
         backward = functools.partial(cell.backward, params, residual)
         return jax.linear_transpose(backward, d_carry, d_y)((t_carry, t_drive))
 
-    t_last, t_ys = lax.scan(tangent_body, t_carry, (residuals, t_drives))
-    return (last, ys), (t_last, t_ys)
+    return lax.scan(tangent_body, t_carry, (residuals, t_drives))
 
 
 def _as_dtype_of(cotangents, primals):
