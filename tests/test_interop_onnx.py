@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import sys
 import warnings
 
 import jax
@@ -13,11 +14,12 @@ from comparison import assert_close, pull, random_probe
 from jax.test_util import check_grads
 
 import jaxrnn
-from jaxrnn.errors import ConversionError, ModelFileError
+from jaxrnn.errors import ConversionError, MissingExtraError, ModelFileError
 from jaxrnn.interop.onnx import (
     OnnxActivation,
     OnnxGRU,
     OnnxLSTM,
+    export_onnx,
     import_onnx,
     initial_carry,
     run_onnx,
@@ -349,7 +351,7 @@ def test_dtypes_survive(dtype):
 def test_float64_needs_x64():
     weights = random_weights(np.random.default_rng(2), "RNN", dtype=np.float64)
     proto = node_model("RNN", weights, {"hidden_size": HIDDEN}, dtype=np.float64)
-    with jax.enable_x64(False), pytest.raises(ModelFileError, match="jax_enable_x64"):
+    with jax.enable_x64(False), pytest.raises(ConversionError, match="jax_enable_x64"):
         import_onnx(proto)
 
 
@@ -565,6 +567,15 @@ def test_what_a_file_may_not_hold(tmp_path):
         import_onnx(tmp_path)
     with pytest.raises(ModelFileError, match="no ONNX model"):
         import_onnx(b"hello world, this is text")
+
+
+def test_a_missing_onnx_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'jaxrnn\[onnx\]'"):
+        import_onnx(b"")
+    cell = jaxrnn.GRU(2, 3)
+    with pytest.raises(MissingExtraError, match="onnx is not installed"):
+        export_onnx(tmp_path / "model.onnx", cell, cell.init(jax.random.key(0)))
 
 
 def test_inputs_of_a_run_are_checked():

@@ -1,4 +1,8 @@
-"""Networks from and to ONNX."""
+"""Networks from and to ONNX.
+
+`import_onnx` reads graphs of RNN, GRU and LSTM nodes with any of their attributes, `export_onnx`
+and `export_language_model` write them; `run_onnx` runs what was read under the file's own names.
+"""
 
 from jaxrnn.interop.onnx.activations import OnnxActivation
 from jaxrnn.interop.onnx.cells import OnnxGRU, OnnxGRUParams, OnnxLSTM, OnnxLSTMParams

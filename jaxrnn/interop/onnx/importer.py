@@ -15,6 +15,9 @@ from jaxrnn.interop.onnx.graph import Input, Node, Walk
 from jaxrnn.interop.onnx.model import OnnxModel, Output, Signature, State, initial_carry
 from jaxrnn.interop.onnx.values import Lengths, Sequence, States, assemble
 
+# What Python and NumPy raise where a file gives a node something else than its operator takes.
+_FOUND_IN_BAD_FILES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 
 def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> OnnxModel:
     """Read a graph of RNN, GRU and LSTM nodes as a network.
@@ -27,8 +30,9 @@ def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> Onnx
 
     Nothing in a file is executed, and no other file is opened.
 
-    Where the specification is silent or runtimes differ: a row of length 0 keeps its initial state
-    (onnxruntime gives zeros, or whatever lies in memory); `clip` does not bound c' before the last
+    Where the specification is silent or runtimes differ: outputs after the end of a row are zero,
+    also above a bias; a row of length 0 keeps its initial state (onnxruntime gives zeros, or for
+    RNN whatever lies in memory); `clip` does not bound c' before the last
     activation of an LSTM, as in onnxruntime; the default α of ThresholdedRelu is 1, as that of the
     operator of this name (onnxruntime has 0).
 
@@ -72,8 +76,12 @@ def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> Onnx
         return _import(proto, constants or {})
     except ConversionError as error:
         raise ConversionError(f"{name}{error}") from error
+    except ModelFileError:
+        raise
     except RecursionError as error:
         raise ConversionError(f"{name}the graph is nested too deeply.") from error
+    except _FOUND_IN_BAD_FILES as error:
+        raise ConversionError(f"{name}no valid graph: {' '.join(str(error).split())}.") from error
 
 
 def _import(proto, given):
@@ -91,12 +99,12 @@ def _import(proto, given):
     for node in nodes:
         try:
             walk.read(node)
-        except RecursionError:
-            raise
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            reason = error if isinstance(error, ConversionError) else f"cannot be read: {error}"
-            raise ConversionError(f"node {node.name!r:.60} ({node.operator}): {reason}") from error
-    return _model(walk, graph, {entry.key: entry.value for entry in proto.metadata_props})
+        except _FOUND_IN_BAD_FILES as error:
+            reason = " ".join(str(error).split())
+            raise ConversionError(f"{_called(node)}: {reason}") from error
+    return _model(
+        walk, graph, {_text(entry.key): _text(entry.value) for entry in proto.metadata_props}
+    )
 
 
 def _check_model(proto):
@@ -110,14 +118,13 @@ def _check_model(proto):
 def _nodes(onnx, graph):
     nodes = []
     for node in graph.node:
-        if node.domain not in ("", "ai.onnx"):
-            raise ConversionError(
-                f"node {node.name!r:.60} ({node.op_type}) is of the domain {node.domain!r:.60}, "
-                "which is not read."
-            )
         attributes = {each.name: _attribute(onnx, each) for each in node.attribute}
         names = tuple(node.input), tuple(node.output)
-        nodes.append(Node(node.op_type, node.name or node.output[0], *names, attributes))
+        name = node.name or next(iter(node.output), "")
+        found = Node(node.op_type, name, *names, attributes)
+        if node.domain not in ("", "ai.onnx"):
+            raise ConversionError(f"{_called(found)}: the domain {node.domain!r:.60} is not read.")
+        nodes.append(found)
     return nodes
 
 
@@ -131,6 +138,12 @@ def _attribute(onnx, attribute):
         case int() | float():
             return value
     return [_text(each) for each in value] if hasattr(value, "__iter__") else value
+
+
+def _called(node):
+    """A node in words; where its texts are damaged, protobuf gives bytes."""
+    operator = _text(node.operator)
+    return f"node {_text(node.name)!r:.60} ({operator if operator.isalnum() else repr(operator)})"
 
 
 def _text(value):
@@ -154,7 +167,7 @@ def _model(walk, graph, metadata):
         for way, row in link.starts
         if row.kind in ("input", "constant")
     )
-    lengths = walk.lengths if isinstance(walk.lengths, Lengths) else Lengths("", None)
+    lengths = walk.lengths or Lengths()
     outputs = tuple(_output(name, value, places) for name, value in found.items())
     model = OnnxModel(
         network=network,
@@ -199,7 +212,7 @@ def _as_jax(params):
     def leaf(array):
         converted = jnp.asarray(array)
         if converted.dtype != array.dtype:
-            raise ModelFileError(
+            raise ConversionError(
                 f"it holds {array.dtype} numbers, which this JAX would round to "
                 f'{converted.dtype}: call jax.config.update("jax_enable_x64", True) first.'
             )

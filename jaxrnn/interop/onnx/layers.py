@@ -13,6 +13,7 @@ from jaxrnn.interop.onnx.values import (
     FEATURES,
     ONE,
     Flags,
+    Lengths,
     Link,
     Sequence,
     States,
@@ -147,7 +148,7 @@ def _reduce_sum(walk, node, value, axes=None):
     wrapped = not isinstance(layer, Bidirectional)
     both = layer.layer if wrapped else layer
     both = bidirectional(both.forward, both.backward, add)
-    link = Link(learned_carry(both) if wrapped else both, last.params, (((), last),), last.starts)
+    link = Link(learned_carry(both) if wrapped else both, last.params, inner=(((), last),))
     return value._replace(axes=axes, links=(*value.links[:-1], link))
 
 
@@ -159,16 +160,21 @@ def _range(walk, node, start, limit, step):
     return Flags("instants", ("time",))
 
 
+def _are_lengths(walk, value):
+    return isinstance(value, Lengths) and walk.lengths is not None and value.same(walk.lengths)
+
+
 def _less(walk, node, instants, lengths):
     del node
-    if instants != Flags("instants", ("time", ONE)) or lengths != walk.lengths:
+    if instants != Flags("instants", ("time", ONE)) or not _are_lengths(walk, lengths):
         raise ConversionError("it compares something else than instants with lengths.")
     return Flags("valid", ("time", "batch"))
 
 
 def _greater(walk, node, lengths, zero):
     del node
-    if lengths != walk.lengths or not isinstance(zero, np.ndarray) or zero.any():
+    known = isinstance(zero, np.ndarray) and not zero.any()
+    if not known or not _are_lengths(walk, lengths):
         raise ConversionError("it compares something else than lengths with zero.")
     return Flags("not empty", ("batch",))
 

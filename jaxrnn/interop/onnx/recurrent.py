@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxrnn.cells import GRUCarry, LSTMCarry
@@ -20,7 +21,7 @@ from jaxrnn.interop.onnx.values import (
     States,
 )
 from jaxrnn.networks import bidirectional, reverse
-from jaxrnn.networks.bidirectional import Bidirectional, BidirectionalParams
+from jaxrnn.networks.bidirectional import BidirectionalParams
 from jaxrnn.networks.learned_carry import LearnedCarryParams, learned_carry
 
 MAX_ROWS = 4096  # directions times layers of one tensor of states
@@ -83,13 +84,11 @@ def _enter_lengths(walk, lens):
     if isinstance(lens, np.ndarray):
         if lens.ndim != 1 or not np.issubdtype(lens.dtype, np.integer):
             raise ConversionError("its sequence_lens must be a vector of integers.")
-        lens = Lengths("", lens)
+        lens = Lengths(array=lens)
+    lens = lens or Lengths()
     if walk.lengths is None:
-        walk.lengths = lens or "none"
-    same = walk.lengths == (lens or "none")
-    if isinstance(walk.lengths, Lengths) and isinstance(lens, Lengths):
-        same = walk.lengths.name == lens.name and np.array_equal(walk.lengths.array, lens.array)
-    if not same:
+        walk.lengths = lens
+    if not walk.lengths.same(lens):
         raise ConversionError("its sequence_lens are others than those of the nodes before.")
 
 
@@ -124,20 +123,15 @@ def _rows_of(states, found):
     states = as_states(states, order)
     if not isinstance(states, States) or states.axes != order:
         raise ConversionError("its initial state must be a constant or an input of the graph.")
-    rows = states.rows
-    if len(rows) == 0 or (len(rows) != count and all(row.kind == "input" for row in rows)):
-        raise ConversionError(
-            f"its initial state has {len(rows) or 'an unknown number of'} directions; expected "
-            f"{count}."
-        )
-    for row in rows:
+    if len(states.rows) != count:
+        found = len(states.rows) or "an unknown number of"
+        raise ConversionError(f"its initial state has {found} directions; expected {count}.")
+    for row in states.rows:
         if row.kind == "final":
             raise ConversionError("its initial state is what another node hands on.")
         if row.array is not None and row.array.shape[-1] != hidden:
             raise ConversionError(f"its initial state is {row.array.shape[-1]} wide, not {hidden}.")
-    if len(rows) != count:
-        raise ConversionError(f"its initial state has {len(rows)} directions; expected {count}.")
-    return list(rows)
+    return list(states.rows)
 
 
 def as_states(value, axes=("rows", "batch", FEATURES)):
@@ -160,19 +154,15 @@ def _constant_row(array):
 
 def _learned(layer, params, starts, dtype):
     """The layer with its start among the parameters."""
-    arrays = {}
-    for way, row in starts:
-        width = next(each.array.shape[-1] for _, each in starts if each.array is not None)
-        arrays[way] = np.zeros(width, dtype) if row.array is None else row.array
-    if isinstance(layer, Bidirectional):
-        kinds = {way: type(getattr(layer, way).initial_carry()) for way in ("forward", "backward")}
-        carry = type(layer.initial_carry())(
-            **{
-                way: kind(**{field: arrays[way, field] for field in kind._fields})
-                for way, kind in kinds.items()
-            }
-        )
-    else:
-        kind = type(layer.initial_carry())
-        carry = kind(**{field: arrays[(field,)] for field in kind._fields})
-    return learned_carry(layer), LearnedCarryParams(start=carry, layer=params)
+    arrays = {way: row.array for way, row in starts}
+    structure = jax.tree.structure(jax.eval_shape(layer.initial_carry))
+    width = next(array.shape[-1] for array in arrays.values() if array is not None)
+    ordered = [arrays[way] for way in sorted(arrays, key=_place_in_carry)]
+    leaves = [np.zeros(width, dtype) if array is None else array for array in ordered]
+    start = jax.tree.unflatten(structure, leaves)
+    return learned_carry(layer), LearnedCarryParams(start=start, layer=params)
+
+
+def _place_in_carry(way):
+    """Forward before backward, and h before c."""
+    return way[:-1] == ("backward",), way[-1] == "c"

@@ -93,10 +93,14 @@ class Sequence(NamedTuple):
 
 
 class Lengths(NamedTuple):
-    """How long each row is: an input of the graph by name, or numbers of the file."""
+    """How long each row is: an input of the graph by name, numbers of the file, or full length."""
 
-    name: str
-    array: np.ndarray | None
+    name: str = ""
+    array: np.ndarray | None = None
+
+    def same(self, other: "Lengths") -> bool:
+        """Whether two are certainly the same numbers."""
+        return self.name == other.name and np.array_equal(self.array, other.array)
 
 
 class Filled(NamedTuple):
@@ -168,7 +172,7 @@ def merge(first: Sequence, second: Sequence, function: Any) -> Sequence:
             inside = assemble(one or other)
             link = Link(Residual(inside.network), inside.params, _inner(inside))
         else:
-            raise ConversionError("it joins a sequence with itself.")
+            raise ConversionError("it joins a sequence with one that it was made from, or itself.")
     except ValueError as error:
         raise ConversionError(str(error)) from error
     return first._replace(links=(*below, link))
