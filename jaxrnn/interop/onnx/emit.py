@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.cell import Cell, Layer
@@ -35,6 +36,8 @@ class Writer:
 
     def element(self, dtype: Any) -> int:
         """ONNX's number for a dtype."""
+        if dtype == jnp.bfloat16:  # onnx before 1.19 does not know NumPy's
+            return self.onnx.TensorProto.BFLOAT16
         return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
     def constant(self, array: np.ndarray, name: str) -> str:

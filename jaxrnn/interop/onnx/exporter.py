@@ -90,7 +90,11 @@ def export_onnx(
     starts = _starts(network, params) if carry else {}
     for name, text in (starts | dict(metadata or {})).items():
         model.metadata_props.add(key=name, value=text)
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:  # the checker's own, where an old onnx does not know the opset
+        reason = str(error).strip().split("\n")[0]
+        raise ConversionError(f"onnx {onnx.__version__} refuses the graph: {reason}") from error
     write_model(path, model)
 
 

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.atomic_file import check_readable, write_atomically
@@ -102,11 +103,21 @@ def constant(tensor: Any) -> np.ndarray:
             f"the tensor {tensor.name!r:.60} says shape {list(tensor.dims)}, but holds less."
         )
     try:
+        if tensor.data_type == onnx.TensorProto.BFLOAT16:
+            return _bfloat16(tensor)
         return np.array(onnx.numpy_helper.to_array(tensor))
     except Exception as error:  # whatever a damaged tensor makes the library raise
         raise ConversionError(
             f"the tensor {tensor.name!r:.60} cannot be read ({error})."
         ) from error
+
+
+def _bfloat16(tensor):
+    """Read here, because onnx before 1.19 makes float32 of it."""
+    bits = np.array(tensor.int32_data, np.uint16)
+    if tensor.raw_data:
+        bits = np.frombuffer(tensor.raw_data, "<u2").astype(np.uint16)
+    return bits.view(jnp.bfloat16).reshape(tuple(tensor.dims))
 
 
 def _read(path):

@@ -32,7 +32,8 @@ def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> Onnx
 
     Where the specification is silent or runtimes differ: outputs after the end of a row are zero,
     also above a bias; a row of length 0 keeps its initial state (onnxruntime gives zeros, or for
-    RNN whatever lies in memory); `clip` does not bound c' before the last
+    RNN whatever lies in memory; onnx's own reference evaluator knows neither `sequence_lens` nor
+    `clip`, activations or `input_forget`); `clip` does not bound c' before the last
     activation of an LSTM, as in onnxruntime; the default α of ThresholdedRelu is 1, as that of the
     operator of this name (onnxruntime has 0).
 
