@@ -155,7 +155,7 @@ def test_history_under_bptt_is_refused():
     params = cell.init(jax.random.key(0))
     for lengths in (None, [1, 2]):
         with pytest.raises(
-            TypeError, match="unroll_history: the fold `bptt`.* use the fold `scan`"
+            TypeError, match="unroll_history: `bptt` and `rebuilt` keep.* use the fold `scan`"
         ):
             jaxrnn.unroll_history(cell, params, jnp.ones((3, 2, 3)), lengths=lengths, fold=bptt)
 

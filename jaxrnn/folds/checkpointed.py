@@ -68,13 +68,16 @@ def checkpointed(every: int | None = None, fold: Fold = automatic) -> Checkpoint
     """A fold that keeps the carry at the borders of segments, and computes segments again.
 
     In bytes for the backward pass of an `LSTM` in float32, B rows of width H over T instants, where
-    `bptt` keeps 7 arrays of B·H per instant, and a carry is 2:
+    `bptt` keeps 7 arrays of B·H per instant, and a carry is 2 of them:
 
         bptt                  28·B·H·T
         checkpointed(k)       28·B·H·k + 8·B·H·T/k,    least at k = √(2T/7)
 
-    The default, k = ⌈√T⌉, is near it. The price is one more forward pass. Every transformation that
-    `fold` knows works, forward mode and second derivatives too.
+    XLA's peak on a CPU, for B, T, H = 8, 1000, 128 in float32, drives and all gradients included:
+    115 MB with `scan`, 78 with `bptt`, 46 with `rebuilt(32)`, 7.8 with `checkpointed()`.
+
+    The default, k = ⌈√T⌉, is near the least. The price is one more forward pass. Every
+    transformation that `fold` knows works, forward mode and second derivatives too.
 
     Source: Chen, Xu, Zhang & Guestrin (2016), "Training deep nets with sublinear memory cost",
     arXiv:1604.06174; for recurrent networks Gruslys et al. (2016), arXiv:1606.03401.
@@ -114,7 +117,8 @@ def offloaded(every: int | None = None, fold: Fold = automatic) -> Checkpointed:
       fold: how the instants of a segment are joined.
 
     Returns:
-      A fold, `(cell, params, carry, xs) -> (carry, ys)`. Only reverse mode is what it is for.
+      A fold, `(cell, params, carry, xs) -> (carry, ys)`. JAX (0.10) refuses a gradient of its
+      gradient in reverse mode twice; forward mode, over it or alone, works.
 
     Raises:
       TypeError, ValueError: as `checkpointed` does.

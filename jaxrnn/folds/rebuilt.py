@@ -46,7 +46,8 @@ def rebuilt(every: int = 32) -> Rebuilt:
         bptt          28·B·H·T
         rebuilt(k)     8·B·H·T + 28·B·H·k
 
-    The price is one more forward product, a parallel one.
+    XLA's peak on a CPU, for B, T, H = 8, 1000, 128, drives and all gradients included: 78 MB with
+    `bptt`, 46 with `rebuilt(32)`. The price is one more forward product, a parallel one.
 
     Args:
       every: how many instants are rebuilt at once.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cell import Layer
-from jaxrnn.folds import automatic, bptt
+from jaxrnn.folds import Rebuilt, automatic, bptt
 from jaxrnn.networks import border
 from jaxrnn.networks.context import Context
 from jaxrnn.networks.network import Fold, run
@@ -99,7 +99,8 @@ def unroll_history(
     For attention, pictures and probes. Keeping everything takes memory; `unroll` keeps nothing.
 
     Args:
-      layer: as for `unroll`, and so are the other arguments; `fold` may be any but `bptt`.
+      layer: as for `unroll`, and so are the other arguments; `fold` may be any but `bptt` and
+        `rebuilt`.
       params: its parameters.
       xs: `[time, *batch, input_size]`.
       carry: the carry before the first instant.
@@ -130,9 +131,9 @@ def unroll_history(
       >>> bool((history.layers[1].carry.h == ys).all())
       True
     """
-    if fold is bptt:
+    if fold is bptt or isinstance(fold, Rebuilt):
         raise TypeError(
-            "unroll_history: the fold `bptt` keeps what its derivative by hand needs, and has no "
+            "unroll_history: `bptt` and `rebuilt` keep what their derivative needs, and have no "
             "carries or gates to give back; use the fold `scan`, whose gradients are the same."
         )
     done = _enter(
