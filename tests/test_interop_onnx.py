@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from comparison import assert_close, pull, random_probe
+from comparison import Point, assert_close, pull, random_probe
 from jax.test_util import check_grads
 
 import jaxrnn
@@ -25,6 +25,7 @@ from jaxrnn.interop.onnx import (
     run_onnx,
 )
 from jaxrnn.interop.onnx.activations import KINDS
+from jaxrnn.model_file import load_model, save_model
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -243,7 +244,7 @@ def test_plain_nodes_are_the_librarys_cells(kind):
     }[operator]
     blocks = np.concatenate([np.arange(HIDDEN) + HIDDEN * gate for gate in order])
     wb, rb = np.split(b, 2)
-    expected = cell.init(jax.random.key(0))._replace(
+    expected = jax.eval_shape(cell.init, jax.random.key(0))._replace(
         input_kernel=w.T[:, blocks], recurrent_kernel=r.T[:, blocks], bias=(wb + rb)[blocks]
     )
     if kind == "GRU":
@@ -271,16 +272,15 @@ def test_general_cells_contain_the_librarys(name):
     general, cell = GENERAL[name]
     rng = np.random.default_rng(3)
     params = jax.tree.map(
-        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) * 0.5), cell.init(jax.random.key(0))
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) * 0.5),
+        jax.eval_shape(cell.init, jax.random.key(0)),
     )
     fields = {**params._asdict()}
     if name == "peepholes":
         fields["peepholes"] = jnp.zeros(3 * HIDDEN)
     if name == "reset before":
         fields["recurrent_bias"] = None
-    general_params = type(general.init(jax.random.key(0)))(**fields)
-    from comparison import Point
-
+    general_params = type(jax.eval_shape(general.init, jax.random.key(0)))(**fields)
     xs = jnp.asarray(rng.normal(size=(TIME, BATCH, INPUT)))
     carry = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), cell.initial_carry((BATCH,))
@@ -308,9 +308,10 @@ def test_gradients_of_general_cells():
     for cell in cells:
         params = jax.tree.map(
             lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) * 0.5),
-            cell.init(jax.random.key(0)),
+            jax.eval_shape(cell.init, jax.random.key(0)),
         )
 
+        @jax.jit
         def ys(params, xs, cell=cell):
             return jaxrnn.unroll(cell, params, xs)[1]
 
@@ -330,8 +331,6 @@ def test_activations_have_finite_slopes_everywhere(kind):
 def test_general_cells_live_in_model_files(tmp_path):
     cell = OnnxLSTM(INPUT, HIDDEN, OnnxActivation("HardSigmoid", 0.25, 0.5, clip=2.0))
     params = cell.init(jax.random.key(0))
-    from jaxrnn.model_file import load_model, save_model
-
     save_model(tmp_path / "model", cell, params)
     found = load_model(tmp_path / "model")
     assert found.network == cell
