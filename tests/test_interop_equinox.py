@@ -22,11 +22,10 @@ MODULES = {
     "LSTM": lambda: eqx.nn.LSTMCell(3, 4, key=KEY),
     "LSTM without bias": lambda: eqx.nn.LSTMCell(3, 4, use_bias=False, key=KEY),
     "GRU": lambda: eqx.nn.GRUCell(3, 4, key=KEY),
-    "GRU without bias": lambda: eqx.nn.GRUCell(3, 4, use_bias=False, key=KEY),
     "chain": lambda: (
         eqx.nn.Embedding(6, 3, key=KEY),
         eqx.nn.LSTMCell(3, 4, key=KEY),
-        eqx.nn.GRUCell(4, 5, key=KEY),
+        eqx.nn.GRUCell(4, 5, use_bias=False, key=KEY),
         eqx.nn.Linear(5, 2, key=KEY),
         eqx.nn.Linear(2, 3, use_bias=False, key=KEY),
     ),
@@ -106,7 +105,7 @@ def test_values_last_state_and_gradients(name):
     assert_close(actual, expected)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_round_trips_keep_every_bit(dtype):
     network = jaxrnn.stack(
         jaxrnn.Embedding(6, 3),

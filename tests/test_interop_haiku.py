@@ -21,9 +21,6 @@ MODULES = {
     "one bias": (lambda: [hk.VanillaRNN(4, double_bias=False)], {"vanilla_rnn": "VanillaRNN"}),
     "LSTM": (lambda: [hk.LSTM(4)], {"lstm": "LSTM"}),
     "GRU": (lambda: [hk.GRU(4)], {"gru": "GRU"}),
-    "Linear": (lambda: [hk.Linear(4)], {"linear": "Linear"}),
-    "no bias": (lambda: [hk.Linear(4, with_bias=False)], {"linear": "Linear"}),
-    "named": (lambda: [hk.LSTM(4, name="my_memory")], {"my_memory": "LSTM"}),
     "deep": (
         lambda: [hk.LSTM(4), hk.GRU(3), hk.LSTM(5), hk.VanillaRNN(4), hk.Linear(2)],
         {
@@ -35,8 +32,13 @@ MODULES = {
         },
     ),
     "tokens": (
-        lambda: [hk.Embed(6, 3), hk.GRU(4), hk.Linear(2), hk.Linear(6)],
-        {"embed": "Embed", "gru": "GRU", "linear": "Linear", "linear_1": "Linear"},
+        lambda: [
+            hk.Embed(6, 3),
+            hk.GRU(4, name="memory"),
+            hk.Linear(2),
+            hk.Linear(6, with_bias=False),
+        ],
+        {"embed": "Embed", "memory": "GRU", "linear": "Linear", "linear_1": "Linear"},
     ),
 }
 
@@ -145,7 +147,7 @@ def test_exported_networks_are_haikus_own_modules(name):
     assert_close(run(network, point._replace(carry=zeros))[1], ys)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_round_trips_keep_every_bit_but_those_of_the_bias_of_f(dtype):
     network = jaxrnn.stack(
         jaxrnn.Embedding(6, 3),
@@ -176,9 +178,6 @@ def test_a_swapped_gate_is_seen(monkeypatch):
     monkeypatch.setattr(haiku, "reorder", lambda blocks, source, target: blocks)
     with pytest.raises(AssertionError, match="differs by"):
         test_values_last_state_and_gradients("LSTM")
-    monkeypatch.setattr(haiku, "_negate_z", lambda blocks: blocks)
-    with pytest.raises(AssertionError, match="differs by"):
-        test_values_last_state_and_gradients("GRU")
 
 
 LSTM_WEIGHTS = {"lstm/linear": {"w": jnp.ones((7, 16)), "b": jnp.ones(16)}}

@@ -26,9 +26,9 @@ from jaxrnn.networks import (
 def export_keras(network: Layer, params: Any) -> Any:
     """Hand a cell or network over to Keras, as a built model.
 
-    The mapping is that of `import_keras`, read from right to left. In float64 Keras's own
-    arithmetic is no more exact than float32 on its JAX backend, which rounds inside tanh; the
-    weights are exact.
+    The mapping is that of `import_keras`, read from right to left. On its JAX backend, Keras rounds
+    float64 to float32 inside tanh: the weights are exact, but its LSTM and GRU then compute as in
+    float32, and its SimpleRNN not at all.
 
     Args:
       network: an `Elman`, `LSTM`, `GRU`, `ResetBeforeGRU`, `Linear`, `Embedding` or `Dropout`, a
@@ -69,13 +69,7 @@ def export_keras(network: Layer, params: Any) -> Any:
         start = keras.Input((None, network.input_size), dtype=dtype)
     # Keras broadcasts as NumPy does, which a strict JAX would refuse.
     with jax.numpy_rank_promotion("allow"):
-        try:
-            model = keras.Sequential([start, *(layer for layer, _ in exported)])
-        except Exception as error:  # whatever Keras cannot do on this backend
-            raise ConversionError(
-                f"keras cannot build {network!r} in {dtype} on its {keras.backend.backend()} "
-                f"backend ({type(error).__name__}); cast the parameters to float32 first."
-            ) from error
+        model = keras.Sequential([start, *(layer for layer, _ in exported)])
         for _, weights in exported:
             for owner, arrays in weights:
                 owner.set_weights(arrays)
