@@ -1,0 +1,145 @@
+"""jaxrnn as its README shows it: `unroll`, `make_train_step`, `text.generate`, and any fold."""
+
+from typing import Any
+
+import jax
+import optax
+from jobs import (
+    ALPHABET,
+    CHARACTERS,
+    CLIP,
+    LEARNING_RATE,
+    STREAMS,
+    VOCABULARY,
+    Equations,
+    Model,
+    Skip,
+)
+from weights import Layers, make_data, make_weights, spell
+
+import jaxrnn
+from contenders import Ready, jax_works
+from jaxrnn import text, training
+
+MAKERS = ("rebuilt", "checkpointed", "offloaded")  # which are told how, here: nothing
+NETWORKS = {
+    "LSTM": jaxrnn.lstm_network,
+    "GRU": jaxrnn.gru_network,
+    "Elman": jaxrnn.elman_network,
+}
+
+
+def equations(model: Model) -> Equations:
+    """One bias, and the GRU's second for its candidate."""
+    return Equations("n" if model.cell == "GRU" else "none")
+
+
+def build(work: str, model: Model, fold: str | None = None) -> Ready:
+    """The works, with the fold that jaxrnn chooses or with another."""
+    if work in STREAMS:
+        if fold:
+            raise Skip("while sampling there is nothing to fold.")
+        return sampling(work, model)
+    layers = network(model)
+
+    def apply(params, xs):
+        return jaxrnn.unroll(layers, params, xs, **options(fold))[1]
+
+    if work == "train":
+        return train(model, fold)
+    adapter = jax_works.Network(lambda weights: write(model, layers, weights), apply)
+    return jax_works.build(work, model, equations(model), adapter)
+
+
+def options(fold: str | None) -> dict:
+    """The arguments of `unroll` that name the fold."""
+    if fold is None:
+        return {}
+    if not hasattr(jaxrnn.folds, fold):
+        raise Skip(f"this jaxrnn has no fold {fold}.")
+    if fold == "offloaded" and jax.default_backend() == "cpu":
+        raise Skip("on a CPU the memory of host and device is one.")
+    found = getattr(jaxrnn.folds, fold)
+    return {"fold": found() if fold in MAKERS else found}
+
+
+def network(model: Model) -> jaxrnn.Layer:
+    """The layers between embedding and output layer."""
+    _, _, width, layers = model.size
+    return NETWORKS[model.cell](width, width, layers, bidirectional=model.directions == 2)
+
+
+def write(model: Model, layers: jaxrnn.Stack, weights: Layers) -> Any:
+    """Into the fields of the cells' parameters."""
+    width = model.size.width
+    kind = {"LSTM": jaxrnn.LSTMParams, "GRU": jaxrnn.GRUParams, "Elman": jaxrnn.ElmanParams}
+
+    def cell(given):
+        second = {"recurrent_bias": given.c[2 * width :]} if model.cell == "GRU" else {}
+        return kind[model.cell](
+            input_kernel=given.w, recurrent_kernel=given.r, bias=given.b, **second
+        )
+
+    spec = jax.eval_shape(layers.init, jax.random.key(0))
+    written = []
+    for own, given in zip(spec.layers, weights, strict=True):
+        cells = list(map(cell, given))
+        written.append(type(own)(*cells) if model.directions == 2 else cells[0])
+    return spec._replace(layers=tuple(written))
+
+
+def character_model(model: Model):
+    """Embedding, layers and output layer, with their parameters."""
+    weights = make_weights(model, equations(model))
+    width, layers = model.size.width, network(model)
+    whole = jaxrnn.stack(
+        jaxrnn.Embedding(VOCABULARY, width),
+        *layers.layers,
+        jaxrnn.Linear(model.directions * width, VOCABULARY),
+    )
+    spec = jax.eval_shape(whole.init, jax.random.key(0))
+    params = spec._replace(
+        layers=(
+            spec.layers[0]._replace(table=weights.table),
+            *write(model, layers, weights.layers).layers,
+            spec.layers[-1]._replace(kernel=weights.kernel, bias=weights.bias),
+        )
+    )
+    return whole, jax_works.on_device(params)
+
+
+def train(model: Model, fold: str | None) -> Ready:
+    """`make_train_step`, which clips, takes Adam's step and donates the old state."""
+    whole, params = character_model(model)
+    chosen = options(fold)
+
+    def loss(params, carry, batch):
+        tokens, targets = batch
+        logits = jaxrnn.unroll(whole, params, tokens, **chosen)[1]
+        return training.cross_entropy(logits, targets), carry
+
+    optimizer = training.adam(LEARNING_RATE, optax.clip_by_global_norm(CLIP))
+    data = make_data(model)
+    state = training.init_state(params, optimizer)
+    batch = jax_works.on_device((data.tokens, data.targets))
+    return jax_works.training(training.make_train_step(loss, optimizer), state, batch)
+
+
+def sampling(work: str, model: Model) -> Ready:
+    """`jaxrnn.text.generate`, as a user calls it."""
+    if model.directions == 2:
+        raise Skip("a network that looks ahead has no next character.")
+    streams = STREAMS[work]
+    whole, params = character_model(model)
+    vocabulary = text.CharVocabulary(ALPHABET)
+    prompts, key = [ALPHABET[0]] * streams, jax.random.key(0)
+
+    def run(temperature=1.0):
+        pieces = text.generate(whole, params, vocabulary, prompts, CHARACTERS, key, temperature)
+        return list(map("".join, zip(*pieces, strict=True)))
+
+    def differences(results, reference):
+        expected = spell(reference[work])
+        return {"characters": float(run(temperature=0.0) != expected)}
+
+    return Ready(run, differences)
