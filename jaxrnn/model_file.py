@@ -102,7 +102,7 @@ def load_model(path: str | Path) -> SavedModel:
 
 
 def _read_verified(path):
-    texts, arrays = _read_safetensors(path)
+    texts, arrays = read_safetensors(path)
     if "jaxrnn_format" not in texts:
         raise ModelFileError("a safetensors file, but not one that jaxrnn wrote.")
     if texts["jaxrnn_format"] != FORMAT:
@@ -117,7 +117,13 @@ def _read_verified(path):
     return texts, arrays
 
 
-def _read_safetensors(path):
+def read_safetensors(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the arrays of a safetensors file, whoever wrote it.
+
+    Raises:
+      CorruptFileError: if it is damaged, or no such file.
+      ModelFileError: if it cannot be read.
+    """
     check_readable(path)
     try:
         # `safe_open` rather than `safetensors.numpy.load`, which does not know bfloat16.

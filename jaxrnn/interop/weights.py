@@ -1,6 +1,6 @@
 """What conversions share: weights are looked at before they are touched, layers are refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -38,8 +38,8 @@ def take(
       The weights as JAX arrays, each in its own dtype.
 
     Raises:
-      ConversionError: if a weight is missing, unexpected, of another shape, not floating-point, or
-        float64 while JAX has no such numbers.
+      ConversionError: if weights are missing, unexpected or of another shape, each of them named,
+        or one is not floating-point, or float64 while JAX has no such numbers.
 
     Example:
       >>> import numpy as np
@@ -47,11 +47,59 @@ def take(
       Traceback (most recent call last):
       jaxrnn.errors.ConversionError: the layer: weight 'bias' has shape (3,); expected (4,).
     """
-    expected = ", ".join(shapes)
-    for name in sorted({*weights} ^ {*shapes}):
-        missing = "is missing" if name in shapes else "is not known here"
-        raise ConversionError(f"{owner}: weight {name!r} {missing}; expected {expected}.")
-    return {name: _checked(owner, name, weights[name], shapes[name]) for name in shapes}
+    wrong = [f"weight {name!r} is missing" for name in shapes if name not in weights]
+    wrong += [f"weight {name!r} is not known here" for name in weights if name not in shapes]
+    if wrong:
+        raise ConversionError(f"{owner}: {listed(wrong)}; expected {listed(shapes)}.")
+    wrong = [
+        f"weight {name!r} has shape {jnp.shape(weights[name])}; expected {_wanted(shape)}"
+        for name, shape in shapes.items()
+        if not _fits(jnp.shape(weights[name]), shape)
+    ]
+    if wrong:
+        raise ConversionError(f"{owner}: {listed(wrong)}.")
+    return {name: exact(f"{owner}: weight {name!r}", weights[name]) for name in shapes}
+
+
+def exact(what: str, numbers: Any) -> jax.Array:
+    """An array as one of JAX's, in the dtype it has.
+
+    Args:
+      what: what it is, for messages.
+      numbers: the array.
+
+    Raises:
+      ConversionError: if it is not floating-point, or float64 while JAX has no such numbers.
+
+    Example:
+      >>> import numpy as np
+      >>> exact("the bias", np.zeros(2, "float16")).dtype
+      dtype('float16')
+    """
+    dtype = getattr(numbers, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise ConversionError(
+            f"{what} has dtype {dtype}; expected an array of floating-point numbers."
+        )
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise ConversionError(
+            f"{what} holds {dtype} numbers, which this JAX would round to "
+            f"{jax.dtypes.canonicalize_dtype(dtype)}: call "
+            'jax.config.update("jax_enable_x64", True) first.'
+        )
+    return jnp.asarray(numbers)
+
+
+def listed(items: Iterable[str], most: int = 12) -> str:
+    """Items for a message, which a thousand of them would not make clearer.
+
+    Example:
+      >>> listed(["a", "b", "c", "d"], most=2)
+      'a, b and 2 more'
+    """
+    items = list(items)
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(f"{item:.200}" for item in items[:most]) + more
 
 
 def belongs(network: Layer, params: Any) -> None:
@@ -105,26 +153,14 @@ def refuse(layer: Layer, library: str, reasons: Mapping[type, str]) -> NoReturn:
     raise ConversionError(f"{layer!r} cannot be exported to {library}: {reason}.")
 
 
-def _checked(owner, name, weight, shape):
-    given = jnp.shape(weight)
-    if len(given) != len(shape) or any(
-        want not in (None, size) for size, want in zip(given, shape, strict=True)
-    ):
-        wanted = str(tuple("any" if size is None else size for size in shape)).replace("'", "")
-        raise ConversionError(f"{owner}: weight {name!r} has shape {given}; expected {wanted}.")
-    dtype = getattr(weight, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-        raise ConversionError(
-            f"{owner}: weight {name!r} has dtype {dtype}; expected an array of floating-point "
-            "numbers."
-        )
-    array = jnp.asarray(weight)
-    if array.dtype != dtype:
-        raise ConversionError(
-            f"{owner}: weight {name!r} holds {dtype} numbers, which this JAX would round to "
-            f'{array.dtype}: call jax.config.update("jax_enable_x64", True) first.'
-        )
-    return array
+def _fits(given, shape):
+    return len(given) == len(shape) and all(
+        want in (None, size) for size, want in zip(given, shape, strict=True)
+    )
+
+
+def _wanted(shape):
+    return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
 
 
 _INSIDE = "export the layer inside"
