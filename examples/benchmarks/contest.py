@@ -6,8 +6,8 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -66,23 +66,33 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
 
 
-@contextmanager
-def references() -> Iterator[Callable[..., str]]:
-    """Files with the numbers to arrive at, computed once for every model and set of equations."""
-    with tempfile.TemporaryDirectory() as folder:
+class References:
+    """Files with the numbers to arrive at; each model's are computed once."""
 
-        def file_of(model: Model, equations: list, works: Sequence[str]) -> str:
-            arguments = list(map(json.dumps, (model, equations, works)))
-            path = Path(folder) / f"{'-'.join(arguments)}.npz".replace("/", "")
-            if not path.exists():
-                subprocess.run(
-                    [sys.executable, str(HERE / "reference.py"), *arguments, str(path)],
-                    env=environment() | {"JAX_PLATFORMS": "cpu"},
-                    check=True,
-                )
-            return str(path)
+    def __init__(self, folder: str):
+        self.folder = Path(folder)
 
-        yield file_of
+    def __call__(
+        self, model: Model, works: Sequence[str], all_equations: Iterable[Equations]
+    ) -> dict[Equations, str]:
+        """The file of every set of equations."""
+        files = {}
+        for equations in all_equations:
+            parts = (model.cell, model.size.name, model.directions, *equations, *works)
+            files[equations] = self.folder / f"{'-'.join(map(str, parts))}.npz"
+        missing = [
+            json.dumps((equations, str(file)))
+            for equations, file in files.items()
+            if not file.exists()
+        ]
+        if missing:
+            arguments = json.dumps(model), json.dumps(works), *missing
+            subprocess.run(
+                [sys.executable, str(HERE / "reference.py"), *arguments],
+                env=environment() | {"JAX_PLATFORMS": "cpu"},
+                check=True,
+            )
+        return {equations: str(file) for equations, file in files.items()}
 
 
 def contest(
@@ -90,22 +100,30 @@ def contest(
     contenders: Sequence[str],
     rounds: int,
     seconds: float,
-    reference_of: Callable[..., str],
+    references: References,
 ) -> dict[str, dict[str, dict]]:
     """Every work of every contender: `{work: {contender: what was seen, or why nothing was}}`."""
     found: dict[str, dict[str, dict]] = {work: {} for work in group.works}
     with ExitStack() as stack:
-        players = {}
+        players, answers = {}, {}
         for name in contenders:
-            player = players[name] = Player(name, group)
-            stack.callback(player.stop)
-            answer = player.ask("equations")
+            players[name] = Player(name, group)
+            stack.callback(players[name].stop)
+            answers[name] = players[name].ask("equations")  # when all is imported
+        equations = {
+            name: Equations(*answer["equations"])
+            for name, answer in answers.items()
+            if "skipped" not in answer
+        }
+        files = references(group.model, group.works, set(equations.values()))
+        for name, player in players.items():
             for work in group.works:
-                found[work][name] = answer
-                if "skipped" not in answer:
-                    file = reference_of(group.model, answer["equations"], group.works)
-                    built = player.ask("build", work=work, reference=file)
-                    found[work][name] = checked(built, Equations(*answer["equations"]))
+                if name in equations:
+                    file = files[equations[name]]
+                    answer = player.ask("build", work=work, reference=file)
+                    found[work][name] = checked(answer, equations[name])
+                else:
+                    found[work][name] = answers[name]
         for number in range(rounds):
             for work, seen in found.items():
                 ready = [name for name, entry in seen.items() if "skipped" not in entry]

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from jobs import CHARACTERS, STREAMS, Model, Size
 
-# Seconds and operations per second of one core, as two cores of an AMD EPYC were seen to take.
+# Seconds that one core of an AMD EPYC was seen to take.
 START = {"torch": 2.5, "torch.compile": 2.5, "keras": 3.5}
 START_OF_OTHERS = 2.0
-COMPILATION = {"forward": 0.4, "backward": 1.0, "train": 1.9, "sample-1": 1.3, "sample-64": 1.3}
-REFERENCE = 5.0
-RATE = 1.2e10
-INSTANT_OF_TORCH = 3e-4  # of its loop that samples
+COMPILATION = {"forward": 0.5, "backward": 1.0, "train": 2.2, "sample-1": 1.5, "sample-64": 1.5}
+REFERENCE = 7.0
+MULTIPLICATION = 1 / 3e10
+INSTANT = 5e-6  # of a layer, beside its products
+INSTANT_OF_TORCH = 3e-4  # of a layer, in its loop that samples
 SAMPLERS = ("jaxrnn", "plain", "torch")
 
 
@@ -56,25 +57,25 @@ def groups(
 
 def estimate(group: Group, contenders: Sequence[str], rounds: int, seconds: float) -> float:
     """Seconds that a group takes, roughly; a run corrects it as it goes."""
-    depth = group.model.size.layers * group.model.directions
-    total = REFERENCE + sum(START.get(name, START_OF_OTHERS) for name in contenders)
+    total = REFERENCE
     for name in contenders:
+        total += START.get(name, START_OF_OTHERS)
         for work in group.works:
             if work in STREAMS and (name not in SAMPLERS or group.model.directions == 2):
                 continue
-            run = seconds_of_a_run(group.model, work)
-            if work in STREAMS and name == "torch":
-                run += CHARACTERS * group.model.size.layers * INSTANT_OF_TORCH
-            if name != "torch":
-                total += COMPILATION[work] * (1 + depth) / 2
-            total += 4 * run + rounds * max(seconds, 3 * run)
+            run = seconds_of_a_run(group.model, work, eager=name == "torch")
+            build = 0 if name == "torch" else COMPILATION[work]
+            total += build + 4 * run + rounds * max(seconds, 3 * run)
     return total
 
 
-def seconds_of_a_run(model: Model, work: str) -> float:
-    """By its products alone."""
+def seconds_of_a_run(model: Model, work: str, eager: bool) -> float:
+    """By the numbers that are multiplied, and by how often the loop goes round."""
     batch, time, width, layers = model.size
     if work in STREAMS:
         batch, time = STREAMS[work], CHARACTERS
-    operations = 2 * batch * time * layers * model.directions * model.gates * width * 2 * width
-    return operations * {"backward": 3.5, "train": 3.5}.get(work, 1) / RATE
+    instants = time * layers * model.directions
+    multiplications = batch * instants * model.gates * width * 2 * width
+    more = 3 if work in ("backward", "train") else 1
+    instant = INSTANT_OF_TORCH if eager and work in STREAMS else INSTANT
+    return more * (multiplications * MULTIPLICATION + instants * instant)

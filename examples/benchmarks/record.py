@@ -19,7 +19,7 @@ from jaxrnn.errors import InputError
 
 VERSION = 1
 PACKAGES = ("jax", "jaxlib", "flax", "equinox", "dm-haiku", "keras", "torch", "optax", "numpy")
-DEVICE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind)"
+DEVICE = "import jax; print(jax.devices()[0].device_kind)"
 
 
 def cores_here() -> int:
@@ -181,5 +181,6 @@ def key_of(group: Group) -> tuple:
 
 def describe(session: dict) -> str:
     """The machine, for people."""
-    machine = session["machine"]
-    return f"{machine['cpu']}, {machine['cores']} cores, {machine['device']}"
+    cpu, cores, device, system = session["machine"].values()
+    accelerator = "" if device == "cpu" else f", {device}"
+    return f"{cpu}, {cores} cores{accelerator}, {system}"

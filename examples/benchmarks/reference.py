@@ -1,9 +1,10 @@
 """The numbers that every contender must arrive at: textbook equations in float64, gate by gate.
 
 Written once more, and otherwise than any contender: no fused kernel, no shared code, JAX's own
-derivative. `python reference.py MODEL EQUATIONS WORKS FILE` (JSON) writes them to a NumPy file.
+derivative. `python reference.py MODEL WORKS [EQUATIONS, FILE] …` (JSON) writes NumPy files.
 """
 
+import functools
 import json
 import sys
 
@@ -69,25 +70,22 @@ def reference(model: Model, equations: Equations, works) -> dict[str, np.ndarray
         lambda x: jnp.asarray(x, jnp.float64) if x.dtype == np.float32 else jnp.asarray(x),
         (make_weights(model, equations), make_data(model)),
     )
+    mask = jnp.asarray(second_bias_mask(model, equations))
+    # A second bias is no other function: equations that differ in nothing else compile once.
+    equations = equations._replace(second_bias="none")
     found = {}
     if "forward" in works or "backward" in works:
-        ys, pull = jax.vjp(
-            jax.jit(lambda layers, xs: layers_of(model, equations, layers, xs)),
-            weights.layers,
-            data.xs,
-        )
-        d_layers, found["d_xs"] = pull(data.probe)
-        found |= {"ys": ys} | pack_layers(_trained(model, equations, d_layers))
+        ys, d_layers, found["d_xs"] = _pulled(model, equations, weights.layers, data, mask)
+        found |= {"ys": ys} | pack_layers(d_layers)
     if "train" in works:
-        found |= _train(model, equations, weights, data)
+        found["losses"], found["norms"] = _trained(model, equations, weights, data, mask)
     for work in STREAMS.keys() & works:
-        found[work] = _write(model, equations, weights, STREAMS[work])
+        found[work] = _written(model, equations, weights, STREAMS[work])
     return {name: np.asarray(value) for name, value in found.items()}
 
 
-def _trained(model, equations, d_layers):
+def _without_second_bias(d_layers, mask):
     """Gradients, without those of a second bias that a library does not have."""
-    mask = second_bias_mask(model, equations)
     return jax.tree.map(
         lambda cell: cell._replace(c=cell.c * mask),
         d_layers,
@@ -95,26 +93,40 @@ def _trained(model, equations, d_layers):
     )
 
 
-def _train(model, equations, weights, data):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _pulled(model, equations, layers, data, mask):
+    """All outputs and gradients."""
+    apply = functools.partial(layers_of, model, equations)
+    ys, pull = jax.vjp(apply, layers, data.xs)
+    d_layers, d_xs = pull(data.probe)
+    return ys, _without_second_bias(d_layers, mask), d_xs
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _trained(model, equations, weights, data, mask):
+    """The first losses, and the norms of their gradients."""
+
     def loss_of(weights):
         ys = layers_of(model, equations, weights.layers, weights.table[data.tokens])
         logits = jax.nn.log_softmax(ys @ weights.kernel + weights.bias)
         return -jnp.take_along_axis(logits, data.targets[..., None], axis=-1).mean()
 
     optimizer = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(LEARNING_RATE))
-    value_and_gradient = jax.jit(jax.value_and_grad(loss_of))
-    state, losses, norms = optimizer.init(weights), [], []
-    for _ in range(TRAINING_STEPS):
-        loss, gradient = value_and_gradient(weights)
-        gradient = gradient._replace(layers=_trained(model, equations, gradient.layers))
-        updates, state = optimizer.update(gradient, state)
-        weights = optax.apply_updates(weights, updates)
-        losses.append(loss)
-        norms.append(optax.global_norm(gradient))
-    return {"losses": jnp.stack(losses), "norms": jnp.stack(norms)}
+
+    def update(state, _):
+        weights, opt_state = state
+        loss, gradient = jax.value_and_grad(loss_of)(weights)
+        gradient = gradient._replace(layers=_without_second_bias(gradient.layers, mask))
+        updates, opt_state = optimizer.update(gradient, opt_state)
+        state = optax.apply_updates(weights, updates), opt_state
+        return state, (loss, optax.tree.norm(gradient))
+
+    start = weights, optimizer.init(weights)
+    return jax.lax.scan(update, start, length=TRAINING_STEPS)[1]
 
 
-def _write(model, equations, weights, streams):
+@functools.partial(jax.jit, static_argnums=(0, 1, 3))
+def _written(model, equations, weights, streams):
     """The likeliest characters, one after the other, after the first of the alphabet."""
 
     def instant(state, _):
@@ -129,12 +141,17 @@ def _write(model, equations, weights, streams):
 
     zeros = jnp.zeros((streams, model.size.width))
     start = [(zeros, zeros)] * model.size.layers
-    first = jnp.zeros(streams, int)
-    return jax.jit(lambda: jax.lax.scan(instant, (start, first), length=CHARACTERS)[1].T)()
+    return jax.lax.scan(instant, (start, jnp.zeros(streams, int)), length=CHARACTERS)[1].T
+
+
+def main() -> None:
+    """A file for each set of equations."""
+    (cell, size, directions), works = map(json.loads, sys.argv[1:3])
+    model = Model(cell, Size(*size), directions)
+    for equations, file in map(json.loads, sys.argv[3:]):
+        np.savez(file, **reference(model, Equations(*equations), works))
 
 
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
-    (cell, size, directions), equations, works = map(json.loads, sys.argv[1:4])
-    model = Model(cell, Size(*size), directions)
-    np.savez(sys.argv[4], **reference(model, Equations(*equations), works))
+    main()

@@ -15,6 +15,7 @@ import itertools
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,7 +116,8 @@ def main(
 def measure(record, left, costs, names, turns, minutes) -> list[str]:
     """Group after group while there is time; returns what was wrong."""
     begun, spent, wrong = time.monotonic(), [], []
-    with contest.references() as reference_of:
+    with tempfile.TemporaryDirectory() as folder:
+        references = contest.References(folder)
         for number, group in enumerate(left):
             # The first groups tell how much slower or faster this machine is than the plan's.
             pace = sum(spent) / sum(costs[:number]) if spent else 1.0
@@ -125,7 +127,7 @@ def measure(record, left, costs, names, turns, minutes) -> list[str]:
             rest = pace * sum(costs[number:]) / 60
             print(f"\n{group.name}   ({number + 1} of {len(left)}, {rest:.0f} minutes to go)")
             load = os.getloadavg()[0]
-            works = contest.contest(group, names, *turns, reference_of)
+            works = contest.contest(group, names, *turns, references)
             record.add(group, works, load)
             spent.append(time.monotonic() - begun - sum(spent))
             for work, seen in works.items():
