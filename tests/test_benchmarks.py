@@ -1,0 +1,299 @@
+"""The benchmarks: other numbers are caught, nothing measured is lost, ratios are fair."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxrnn.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+HERE = {"cpu": "abacus", "cores": 2, "device": "cpu", "system": "Linux x86_64"}
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a module of the benchmarks."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+    return importlib.import_module
+
+
+def times(*medians, **more):
+    """What the file holds of a contender that took part."""
+    seen = {"build_s": 0.1, "first_s": 0.2, "difference": 1e-7, "temporary_bytes": 4000}
+    return {**seen, "loops": [], "median_ms": list(medians), **more}
+
+
+def record_of(load, path, *groups):
+    """A file with groups (cell, size, directions, cores, works)."""
+    names = "cell", "size", "directions", "cores", "works"
+    session = {"begun": "2026-01-01T00:00:00+00:00", "machine": HERE, "versions": {"jax": "1"}}
+    session |= {"environment": {}, "settings": {"rounds": 2, "seconds": 0.1}}
+    content = {
+        "version": 1,
+        "sessions": [session],
+        "groups": [{"session": 0, **dict(zip(names, group, strict=True))} for group in groups],
+    }
+    path.write_text(json.dumps(content))
+    return load("record").Record.load(path)
+
+
+@pytest.fixture
+def pretend(load, monkeypatch):
+    """`run.main` without a single process: who is asked to measure what is written down."""
+    run, record, asked = load("run"), load("record"), []
+
+    def contest(group, names, rounds, seconds, references):
+        asked.append((group.name, group.works))
+        return {work: {name: times(*[2.0] * rounds) for name in names} for work in group.works}
+
+    monkeypatch.setattr(run.contest, "contest", contest)
+    monkeypatch.setattr(record, "machine", lambda: HERE)
+    return run.main, asked
+
+
+def test_wrong_numbers_and_broken_contenders_are_caught_and_the_rest_is_drawn(load, tmp_path):
+    copy = tmp_path / "benchmarks"
+    shutil.copytree(EXAMPLES / "benchmarks", copy)
+    shutil.copy(EXAMPLES / "show.py", tmp_path)
+    plain = copy / "contenders" / "of_plain_jax.py"
+    # Input and forget gate change places: a network, but another one.
+    swapped = plain.read_text().replace("i, f, g, o = jnp.split", "f, i, g, o = jnp.split")
+    assert swapped != plain.read_text()
+    plain.write_text(swapped)
+    (copy / "contenders" / "of_equinox.py").write_text("import os\nos._exit(3)\n")
+    (copy / "contenders" / "of_haiku.py").write_text("raise RuntimeError('of\\nno use')\n")
+    asked = {
+        "contenders": "jaxrnn plain torch equinox haiku",
+        "cells": "LSTM",
+        "sizes": "3x12x8x1",
+        "directions": "uni",
+        "works": "backward",
+        "cores": "1" if sys.platform == "linux" else "all",
+        "rounds": "2",
+        "seconds": "0.01",
+        "output": str(tmp_path / "out.json"),
+    }
+    options = [word for name, value in asked.items() for word in (f"--{name}", *value.split(" "))]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    ran = subprocess.run(
+        [sys.executable, str(copy / "run.py"), *options],
+        env={**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1
+    assert re.fullmatch(
+        r"wrong numbers: plain in backward of LSTM 3x12x8x1, \d cores?: its numbers are wrong: \S+ "
+        r"differs from the reference by \d\.\de[-+]\d\d, and 1e-04 is allowed\.\n",
+        ran.stderr,
+    )
+    record = load("record").Record.load(tmp_path / "out.json")
+    (group,) = record.content["groups"]
+    seen = group["works"]["backward"]
+    for name in ("jaxrnn", "torch"):
+        assert len(seen[name]["median_ms"]) == 2
+        assert min(seen[name]["least_ms"]) > 0
+        assert seen[name]["difference"] < 1e-5
+    assert seen["jaxrnn"]["loops"][0]["trips"] == 12
+    assert seen["jaxrnn"]["temporary_bytes"] > 0
+    assert seen["equinox"]["skipped"] == "its process ended with status 3: (silence)"
+    assert seen["haiku"]["skipped"] == "it failed with RuntimeError: of no use"
+    assert "median_ms" not in seen["plain"]
+
+    load("draw").main(results=tmp_path / "out.json")
+    page = (tmp_path / "out.md").read_text("utf-8")
+    assert re.search(r"^\| 3x12x8x1 \| [\d.e+]+ \| [\d.e+]+ \([\d.]+×\) \|$", page, re.M)
+    assert "Without plain: its numbers are wrong" in page
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_process_that_does_not_answer_is_ended(load, monkeypatch):
+    contest, plan, jobs = map(load, ("contest", "plan", "jobs"))
+    monkeypatch.setattr(contest, "PATIENCE", 0.0)
+    model = jobs.Model("LSTM", jobs.Size(1, 2, 3, 1))
+    player = contest.Player("torch", plan.Group(model, 1, ("forward",)))
+    try:
+        assert player.ask("equations") == {"skipped": "it took longer than 0 seconds."}
+        assert player.process.wait(5) != 0
+    finally:
+        player.stop()
+
+
+def test_loops_of_a_program_are_counted(load):
+    loops = load("program").loops
+    text = """
+%fused (p.0: f32[4,8], p.1: f32[8,8]) -> f32[4,8] {
+  %p.0 = f32[4,8]{1,0} parameter(0)
+  %p.1 = f32[8,8]{1,0} parameter(1)
+  %dot.0 = f32[4,8]{1,0} dot(%p.0, %p.1), lhs_contracting_dims={1}
+  ROOT %tanh.0 = f32[4,8]{1,0} tanh(%dot.0)
+}
+
+%body (state: (s32[], f32[4,8])) -> (s32[], f32[4,8]) {
+  %state = (s32[], f32[4,8]{1,0}) parameter(0)
+  %h = f32[4,8]{1,0} get-tuple-element(%state), index=1
+  %fusion = f32[4,8]{1,0} fusion(%h, %h), kind=kCustom, calls=%fused
+  %again = f32[4,8]{1,0} custom-call(%fusion), custom_call_target="__onednn$matmul"
+  %other = f32[4,8]{1,0} custom-call(%again), custom_call_target="Sharding"
+  %copy.1 = f32[4,8]{0,1} copy(%other)
+  ROOT %out = (s32[], /*index=1*/f32[4,8]{1,0}) tuple(%h, %copy.1)
+}
+
+ENTRY %main (a: f32[4,8]) -> f32[4,8] {
+  %a = f32[4,8]{1,0} parameter(0)
+  %outside = f32[8,4]{1,0} transpose(%a)
+  ROOT %while.1 = (s32[], /*index=1*/f32[4,8]{1,0}) while(%a), condition=%less, body=%body, \
+backend_config={"known_trip_count":{"n":"50"}}
+}
+"""
+    found = {"trips": 50, "instructions": 4, "products": 2, "copies": 1, "transpositions": 0}
+    assert loops(text) == [found]
+
+
+def test_loops_of_a_compiled_scan_are_counted(load):
+    def norm(w, xs):
+        return jax.lax.scan(lambda h, x: (jnp.tanh(x + h @ w), ()), jnp.zeros((2, 3)), xs)[0].sum()
+
+    compiled = jax.jit(jax.grad(norm)).lower(jnp.eye(3), jnp.ones((40, 2, 3))).compile()
+    found = load("program").describe(compiled)
+    forward, backward = sorted(found["loops"], key=lambda loop: loop["products"])
+    # Backwards one product for the state and one for the weights.
+    assert (forward["products"], backward["products"]) == (1, 2)
+    assert min(forward["instructions"], backward["instructions"]) > 2
+    assert found["temporary_bytes"] >= 40 * 2 * 3 * 8
+
+
+def test_a_run_goes_on_where_the_last_one_ended(pretend, tmp_path, capsys):
+    main, asked = pretend
+    options = {
+        "output": tmp_path / "out.json",
+        "cells": ("LSTM", "GRU"),
+        "sizes": ("1x2x3x1",),
+        "directions": ("uni",),
+        "contenders": ("jaxrnn", "plain"),
+        "cores": ("all",),
+    }
+    main(**options, works=("train",), minutes=1e-9)
+    assert "1e-09 minutes are over" in capsys.readouterr().out
+    main(**options, works=("train", "backward"))
+    main(**options, works=("train", "backward"))
+    assert "0 to measure" in capsys.readouterr().out
+    names = [name.split(",")[0] for name, _ in asked]
+    assert names == ["LSTM 1x2x3x1", "LSTM 1x2x3x1", "GRU 1x2x3x1"]
+    assert [works for _, works in asked] == [("train",), ("backward",), ("train", "backward")]
+    # One more contender, or --again: all of them once more, since they must alternate.
+    options["contenders"] += ("torch",)
+    main(**options, works=("train",))
+    main(**options, works=("train",), again=True)
+    assert len(asked) == 7
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert len(content["groups"]) == 7
+    assert [len(s["settings"]["contenders"]) for s in content["sessions"]] == [2, 2, 3, 3]
+    assert [group["session"] for group in content["groups"]] == [0, 1, 1, 2, 2, 3, 3]
+
+
+def test_results_of_another_machine_are_not_mixed_in(load, pretend, tmp_path):
+    record_of(load, tmp_path / "out.json")
+    before = (tmp_path / "out.json").read_bytes()
+    load("record").machine = lambda: HERE | {"cpu": "slide rule"}  # undone by `pretend`
+    with pytest.raises(InputError, match="abacus, 2 cores, .*slide rule.*another --output"):
+        pretend[0](output=tmp_path / "out.json")
+    assert (tmp_path / "out.json").read_bytes() == before
+    assert pretend[1] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"cells": ("LSTN",)}, "cells: 'LSTN' is not known; did you mean 'LSTM'?"),
+        ({"works": ("z",)}, "works: 'z' is not known; there are forward, backward, train"),
+        ({"contenders": ("jaxrnn", "flax")}, "contenders: 'flax' is not known; "),
+        ({"directions": ()}, "directions is empty; give one or more of uni, bi."),
+        ({"sizes": ("16x50x128",)}, "sizes: '16x50x128' is none; give batch, time, width and"),
+        ({"sizes": ("16x50x0x2",)}, "sizes: '16x50x0x2' is none"),
+        ({"cores": ("0",)}, "cores: '0' is none of 1 to "),
+        ({"cores": ("many",)}, "nor 'all'."),
+        ({"rounds": 0}, "rounds is 0; give a positive number."),
+        ({"seconds": float("nan")}, "seconds is nan; give a positive number."),
+        ({"output": Path("nowhere") / "out.json"}, "cannot be written: No such file or directory."),
+    ],
+)
+def test_bad_arguments_are_one_sentence(pretend, options, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        pretend[0](**options)
+    assert pretend[1] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is no file of results"),
+        ("[]", "is no file of results; run.py writes one."),
+        ('{"version": 2, "sessions": [], "groups": []}', "version 2 of the format; this is 1."),
+        ('{"version": 1, "sessions": [], "groups": []}', "holds no group yet"),
+        (None, "cannot be read: No such file or directory."),
+    ],
+)
+def test_files_that_hold_no_results_are_one_sentence(load, content, sentence, tmp_path):
+    if content is not None:
+        (tmp_path / "out.json").write_text(content)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        load("draw").main(results=tmp_path / "out.json")
+
+
+def test_ratios_are_of_medians_of_one_group_and_the_newest_counts(load, tmp_path):
+    report = load("report")
+    old = {"jaxrnn": times(10.0, 20.0, 90.0), "plain": times(30.0), "keras": times(24.0)}
+    new = {"jaxrnn": times(10.0), "plain": times(30.0), "torch": {"skipped": "not here."}}
+    record = record_of(
+        load,
+        tmp_path / "out.json",
+        ("LSTM", "50x50x128x2", 1, 1, {"train": old}),
+        ("LSTM", "50x50x128x2", 1, 1, {"train": new}),
+    )
+    row = report.collect(record)[report.Setting(1, 1, "LSTM", "train")]["50x50x128x2"]
+    assert {name: seen[:2] for name, seen in row.items()} == {
+        "jaxrnn": (10.0, 1.0),
+        "plain": (30.0, 3.0),
+        "keras": (24.0, 1.2),
+        "torch": (None, None),
+    }
+    page = report.page(record)
+    assert "| 50x50x128x2 | 10 | 30 (3.00×) | 24 (1.20×) |" in page
+    assert "Without torch: not here." in page
+
+
+def test_goals_take_the_fastest_rival_of_each_size_and_say_what_is_missed(load, tmp_path):
+    def group(size, **rivals):
+        seen = {name.replace("_", "."): times(ms) for name, ms in rivals.items()}
+        return "GRU", size, 1, 1, {"train": {"jaxrnn": times(10.0)} | seen}
+
+    record = record_of(
+        load,
+        tmp_path / "out.json",
+        group("1x70x35x3", flax_linen=20.0, keras=14.0, torch=15.0),
+        group("50x50x128x2", flax_linen=9.0, keras=40.0, torch=7.0),
+        group("64x64x256x2", flax_nnx=18.0, plain=1.0, torch=9.0),
+    )
+    report = load("report")
+    page = list(report.goals(report.collect(record)))
+    assert [line.split("against ")[1] for line in page if "against" in line] == [
+        (
+            "the fastest of flax, equinox, haiku, keras | 1.40 | 0.90 (50x50x128x2) | 3 "
+            "| median ≥ 1.30 and each ≥ 1.00 | **no** |"
+        ),
+        "torch, batch 1 | 1.50 | 1.50 (1x70x35x3) | 1 | each ≥ 1.00 | yes |",
+        "torch, else | 0.80 | 0.70 (50x50x128x2) | 2 | each ≥ 0.74 | **no** |",
+    ]
