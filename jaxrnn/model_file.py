@@ -135,6 +135,8 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, str], dict[str, np.nda
         raise CorruptFileError(
             f"not a model file, or damaged after it was written ({error})."
         ) from error
+    except AttributeError as error:  # What safetensors makes of numbers of 8 bits and less.
+        raise ModelFileError(f"holds a dtype that NumPy does not have ({error}).") from error
 
 
 def _restore(network, arrays):

@@ -47,18 +47,31 @@ def take(
       Traceback (most recent call last):
       jaxrnn.errors.ConversionError: the layer: weight 'bias' has shape (3,); expected (4,).
     """
-    wrong = [f"weight {name!r} is missing" for name in shapes if name not in weights]
-    wrong += [f"weight {name!r} is not known here" for name in weights if name not in shapes]
+    check_shapes(owner, {name: jnp.shape(weight) for name, weight in weights.items()}, shapes)
+    return {name: exact(f"{owner}: weight {name!r}", weights[name]) for name in shapes}
+
+
+def check_shapes(
+    owner: str,
+    given: Mapping[str, tuple[int, ...]],
+    shapes: Mapping[str, tuple[int | None, ...]],
+) -> None:
+    """Raise `ConversionError` unless weights have the names and shapes they have to, as in `take`.
+
+    Example:
+      >>> check_shapes("the layer", {"bias": (4,)}, {"bias": (None,)})
+    """
+    wrong = [f"weight {name!r} is missing" for name in shapes if name not in given]
+    wrong += [f"weight {name!r} is not known here" for name in given if name not in shapes]
     if wrong:
         raise ConversionError(f"{owner}: {listed(wrong)}; expected {listed(shapes)}.")
     wrong = [
-        f"weight {name!r} has shape {jnp.shape(weights[name])}; expected {_wanted(shape)}"
+        f"weight {name!r} has shape {given[name]}; expected {_wanted(shape)}"
         for name, shape in shapes.items()
-        if not _fits(jnp.shape(weights[name]), shape)
+        if not _fits(given[name], shape)
     ]
     if wrong:
         raise ConversionError(f"{owner}: {listed(wrong)}.")
-    return {name: exact(f"{owner}: weight {name!r}", weights[name]) for name in shapes}
 
 
 def exact(what: str, numbers: Any) -> jax.Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxrnn.cell import named_leaves
 from jaxrnn.errors import ConversionError, MissingExtraError
+from jaxrnn.interop.weights import exact
 
 _BFLOAT16 = np.dtype(jnp.bfloat16)
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
@@ -34,49 +35,67 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def as_array(name: str, value: Any) -> np.ndarray | jax.Array:
-    """A copy of a tensor or an array, as an array; what is JAX's own is never changed, and stays.
+def shape_of(what: str, value: Any) -> tuple[int, ...]:
+    """The shape of a tensor or an array, without a look at its numbers.
 
     Args:
-      name: of what it is, for messages.
+      what: what it is, for messages.
       value: the tensor or array.
 
     Raises:
-      ConversionError: if it is none, or its numbers cannot be seen.
+      ConversionError: if it is none.
     """
-    if is_tensor(value):
-        return _from_tensor(name, value)
-    if isinstance(value, np.ndarray):
-        return np.array(value, order="C")
-    if isinstance(value, jax.Array):
-        return value
+    if is_tensor(value) or isinstance(value, np.ndarray | jax.Array):
+        return tuple(value.shape)
     raise ConversionError(
-        f"{name!r} is a value of type {type(value).__name__}; expected a tensor or an array."
+        f"{what} is a value of type {type(value).__name__}; expected a tensor or an array."
     )
 
 
-def _from_tensor(name, tensor):
+def as_array(what: str, value: Any) -> jax.Array:
+    """A copy of a tensor or an array, as one of JAX's, in the dtype it has.
+
+    Args:
+      what: what it is, for messages.
+      value: the tensor or array.
+
+    Raises:
+      ConversionError: if it is none, or its numbers cannot be seen or would be rounded.
+    """
+    shape_of(what, value)
+    if is_tensor(value):
+        value = _from_tensor(what, value)
+    elif isinstance(value, np.ndarray):
+        value = np.array(value, order="C")
+    return exact(what, value)  # Which may share memory with the copy, and with nothing else.
+
+
+def _from_tensor(what, tensor):
     torch = library()
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         raise ConversionError(
-            f"{name!r} is a {type(tensor).__name__}, whose numbers mean something only to it; "
+            f"{what} is a {type(tensor).__name__}, whose numbers mean something only to it; "
             "make it a plain tensor first."
         )
     if tensor.is_meta:
         raise ConversionError(
-            f"{name!r} is on the device 'meta', so it has no numbers; load weights into it first."
+            f"{what} is on the device 'meta', so it has no numbers; load weights into it first."
         )
     if tensor.layout != torch.strided:
-        raise ConversionError(f"{name!r} is a sparse tensor; give a dense one, by .to_dense().")
-    _check_dtype(name, str(tensor.dtype).removeprefix("torch."))
+        raise ConversionError(f"{what} is a sparse tensor; give a dense one, by .to_dense().")
+    _check_dtype(what, str(tensor.dtype).removeprefix("torch."))
     tensor = tensor.detach().cpu().resolve_neg().contiguous()
     if tensor.dtype == torch.bfloat16:  # NumPy knows it by JAX's name only: bits are handed on.
         return tensor.view(torch.int16).numpy().view(_BFLOAT16).copy()
     return tensor.numpy().copy()
 
 
-def numbers_of(tree: Any) -> Any:
+def numbers_of(what: str, tree: Any) -> Any:
     """Parameters or a carry as NumPy arrays.
+
+    Args:
+      what: which of the two, for messages.
+      tree: the parameters or the carry.
 
     Raises:
       ConversionError: if they are traced, so that their numbers are not known, or torch has no
@@ -85,10 +104,10 @@ def numbers_of(tree: Any) -> Any:
     for name, leaf in named_leaves(tree):
         if isinstance(leaf, jax.core.Tracer):
             raise ConversionError(
-                f"{name!r} is a traced value without numbers, as inside jax.jit; convert outside "
-                "of it."
+                f"{what} {name!r} is a traced value without numbers, as inside jax.jit; convert "
+                "outside of it."
             )
-        _check_dtype(name, leaf.dtype.name)
+        _check_dtype(f"{what} {name!r}", leaf.dtype.name)
     return jax.tree.map(np.asarray, tree)
 
 
@@ -101,9 +120,9 @@ def as_tensor(array: np.ndarray) -> Any:
     return torch.from_numpy(array)
 
 
-def _check_dtype(name, dtype):
+def _check_dtype(what, dtype):
     if dtype not in _FLOATS:
         raise ConversionError(
-            f"{name!r} has dtype {dtype}; expected one of {', '.join(_FLOATS)}: dequantize or cast "
+            f"{what} has dtype {dtype}; expected one of {', '.join(_FLOATS)}: dequantize or cast "
             "it first."
         )

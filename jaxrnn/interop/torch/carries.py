@@ -10,7 +10,6 @@ from jaxrnn.cell import Layer
 from jaxrnn.cells import ElmanCarry, GRUCarry, LSTMCarry
 from jaxrnn.errors import ConversionError
 from jaxrnn.interop.torch.arrays import as_array, as_tensor, numbers_of
-from jaxrnn.interop.weights import exact
 from jaxrnn.networks import border
 
 _Carry = ElmanCarry | GRUCarry | LSTMCarry
@@ -48,18 +47,18 @@ def import_carry(network: Layer, carry: Any) -> Any:
     count = () if isinstance(like, _Carry) else (len(cells),)
     arrays = []
     for name, state in zip(fields, states, strict=True):
-        array = exact(f"import_carry: {name}", as_array(name, state))
+        array = as_array(f"import_carry: {name}", state)
         width = getattr(cells[0], name).shape
-        rank = max(array.ndim, len(count) + 1)
-        if array.shape != (*count, *array.shape[len(count) : rank - 1], *width):
+        fits = (array.shape[: len(count)], array.shape[-1:]) == (count, width)
+        if not fits or array.ndim < len(count + width):
             expected = ", ".join(map(str, [*count, "*batch", *width]))
             raise ConversionError(
                 f"import_carry: {name} has shape {array.shape}; expected [{expected}] for "
                 f"{network!r}."
             )
         arrays.append(array)
-    batches = {array.shape[len(count) : -1] for array in arrays}
-    if len(batches) > 1:
+    batches = [array.shape[len(count) : -1] for array in arrays]
+    if batches[0] != batches[-1]:
         raise ConversionError(
             f"import_carry: {' and '.join(fields)} have the batch axes "
             f"{' and '.join(map(str, batches))}; expected the same."
@@ -100,7 +99,7 @@ def export_carry(network: Layer, carry: Any) -> Any:
             f"export_carry: got a value of type {type(carry).__name__} that is no carry of "
             f"{network!r}; expected one as from network.initial_carry(batch_shape)."
         )
-    states = zip(*_cells(numbers_of(carry)), strict=True)
+    states = zip(*_cells(numbers_of("carry", carry)), strict=True)
     is_cell = isinstance(like, _Carry)
     tensors = tuple(as_tensor(own[0] if is_cell else np.stack(own)) for own in states)
     return tensors if len(tensors) > 1 else tensors[0]

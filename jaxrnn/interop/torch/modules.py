@@ -131,6 +131,11 @@ def _import_chain(module, two_biases):
     children = list(module)
     for child in children:
         _check(child)
+        if type(child).__name__ in _CELLS:
+            raise ConversionError(
+                f"torch.nn.{type(child).__name__} within torch.nn.{type(module).__name__} begins "
+                "anew at every instant; import it by itself and `chain` it, and it runs over time."
+            )
     names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
     if len(names) > len(list(module.parameters())):
         raise ConversionError(

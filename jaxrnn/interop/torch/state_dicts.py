@@ -5,14 +5,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import numpy as np
-
 from jaxrnn.cell import Layer
 from jaxrnn.cells import LSTM, Elman, ProjectedLSTM
 from jaxrnn.cells.gates import Activation
 from jaxrnn.errors import ConversionError
-from jaxrnn.interop.torch.arrays import is_tensor
+from jaxrnn.interop.torch.arrays import shape_of
 from jaxrnn.interop.torch.options import KINDS, Options
 from jaxrnn.interop.torch.weights import GATES, read
 from jaxrnn.interop.weights import listed
@@ -70,7 +67,9 @@ def import_state_dict(
       jaxrnn.errors.ConversionError: lstm.weight_hh_l0 ... 4 blocks ... LSTM; a GRU has 3...
     """
     own, prefix = _under(state_dict, prefix)
-    shapes = {name: _shape(value) for name, value in own.items()}
+    shapes = {
+        name: shape_of(f"state dict: {prefix + name!r}", value) for name, value in own.items()
+    }
     try:
         if kind in (Embedding, Linear):
             _refuse(kind, activation=activation is not None, dropout=dropout != 0)
@@ -111,11 +110,6 @@ def _under(state_dict, prefix):
             f"{listed(map(repr, state_dict)) or 'none'}."
         )
     return own, prefix
-
-
-def _shape(value):
-    known = is_tensor(value) or isinstance(value, np.ndarray | jax.Array)
-    return tuple(value.shape) if known else ()
 
 
 def _check_activation(kind, activation):
@@ -159,8 +153,8 @@ def _options(kind, shapes, prefix):
     deepest = max(numbers, key=numbers.__getitem__)
     if numbers[deepest] >= len(shapes):
         raise ConversionError(
-            f"{prefix}{deepest} is of layer {numbers[deepest]}, but there are only {len(shapes)} "
-            "weights: layers below it are missing."
+            f"{prefix}{deepest} is of layer {numbers[deepest]}, and among as few weights as "
+            f"{len(shapes)} layers below it are missing."
         )
 
     def most_common(names, axis):

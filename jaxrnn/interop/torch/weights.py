@@ -19,8 +19,8 @@ from jaxrnn.cells import (
     ProjectedLSTMParams,
 )
 from jaxrnn.errors import ConversionError
-from jaxrnn.interop.torch.arrays import as_array
-from jaxrnn.interop.weights import take
+from jaxrnn.interop.torch.arrays import as_array, shape_of
+from jaxrnn.interop.weights import check_shapes
 from jaxrnn.networks import (
     Bidirectional,
     Dropout,
@@ -91,7 +91,8 @@ def read(
       The network, with `SplitBias` around its cells if both biases stay, and its parameters.
 
     Raises:
-      ConversionError: as `take` does, and if the weights of one layer have several dtypes.
+      ConversionError: if weights are missing, unexpected or of another shape, each of them named,
+        their numbers cannot be taken over, or those of one layer have several dtypes.
     """
     network = _with_both_biases(network) if two_biases else network
     spec = specification(network)
@@ -101,11 +102,11 @@ def read(
         for layer, _, suffix in layers
         for name, shape in _shapes(layer).items()
     }
-    known = {
-        name: as_array(name, value) if name in shapes else value
-        for name, value in state_dict.items()
+    given = {
+        name: shape_of(f"{owner}: weight {name!r}", value) for name, value in state_dict.items()
     }
-    weights = take(owner, known, shapes)
+    check_shapes(owner, given, shapes)
+    weights = {name: as_array(f"{owner}: weight {name!r}", state_dict[name]) for name in shapes}
     leaves = []
     for layer, _, suffix in layers:
         own = {name: weights[f"{prefix}{name}{suffix}"] for name in _shapes(layer)}

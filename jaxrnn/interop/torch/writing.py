@@ -28,9 +28,9 @@ class _Module:
     """What is one module in torch.
 
     Attributes:
-      parts: its layers, if it is no chain.
+      parts: its layers: one, or those of a recurrent module.
       options: those of a recurrent module.
-      inside: the modules of a chain.
+      inside: the modules of a chain, in place of layers.
     """
 
     parts: tuple[Part, ...] = ()
@@ -40,8 +40,8 @@ class _Module:
     @property
     def rate(self) -> float | None:
         """The rate of a `Dropout`; None for anything else."""
-        layer = self.parts[0].layer if self.parts else None
-        return layer.rate if isinstance(layer, Dropout) else None
+        layer = self.parts[0].layer
+        return layer.rate if type(layer) is Dropout else None
 
 
 def export_state_dict(network: Layer, params: Any) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def export_cell(cell: Layer, params: Any) -> Any:
       LSTMCell(3, 4)
     """
     belongs(cell, params)
-    found = list(parts(cell, numbers_of(params), keep_biases=True))
+    found = list(parts(cell, numbers_of("parameter", params), keep_biases=True))
     options = options_of(found[0].layer) if len(found) == 1 else None
     if options is None or options.bidirectional or options.projection_size is not None:
         refuse(cell, "torch", {type(cell): _NO_CELL} | _REASONS)
@@ -138,26 +138,31 @@ def export_cell(cell: Layer, params: Any) -> Any:
 
 def _module_of(network, params):
     belongs(network, params)
-    module = _arranged(network, numbers_of(params))
-    if not module.parts and not module.inside:
-        refuse(network, "torch", {type(network): "it is nothing but noise of other kinds"})
+    module = _arranged(network, numbers_of("parameter", params))
+    if module is None:
+        refuse(network, "torch", {type(network): "it is noise that torch has no module for"})
     return module
 
 
 def _arranged(network, params):
+    """The module that a network is, or None if it is nothing but noise."""
     modules: list[_Module] = []
     for part in _taken_apart(network, params):
-        if type(part.layer) is Stack:
-            modules.append(_arranged(*part))
-        elif (options := options_of(part.layer)) is not None:
+        options = options_of(part.layer)
+        if options is not None:
             _put_on_top(modules, part, options)
-        elif type(part.layer) in (Dropout, Embedding, Linear):
+        elif type(part.layer) in (Dropout, Embedding, Linear, Stack):
             modules.append(_Module((part,)))
         else:
             refuse(part.layer, "torch", _REASONS)
     if len(modules) == 1 and (type(network) is not Stack or modules[0].options is not None):
         return modules[0]
-    return _Module(inside=tuple(modules))
+    inside = [
+        _arranged(*module.parts[0]) if type(module.parts[0].layer) is Stack else module
+        for module in modules
+    ]
+    inside = [module for module in inside if module is not None]
+    return _Module(inside=tuple(inside)) if inside else None
 
 
 def _taken_apart(network, params) -> Iterator[Part]:
