@@ -65,6 +65,31 @@ def test_values_and_gradients_are_those_of_scan(cell, fold, sizes, time, batch, 
         assert_same_values_and_gradients(cell, point, fold, seed=seed)
 
 
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell.knows_backward], ids=label)
+def test_many_rows_go_in_segments_and_project_in_the_loop(cell):
+    # 130 rows make segments of 3 instants: three whole ones and a rest of 2.
+    point = random_point(cell, seed=1, time=11, batch=(130,))
+    assert_same_values_and_gradients(cell, point, bptt)
+
+
+def test_masks_and_resets_go_in_segments_too():
+    cell = jaxrnn.GRU(3, 4)
+    point = random_point(cell, seed=1, time=11, batch=(130,))
+    flags = np.random.default_rng(2).random((2, 11, 130)) < 0.5
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def values_and_gradients(point, fold):
+        def total(point):
+            mask, resets = jnp.asarray(flags)
+            params, carry, xs = point
+            carry, ys = jaxrnn.unroll(cell, params, xs, carry, mask=mask, resets=resets, fold=fold)
+            return jnp.sum(jnp.sin(ys)) + jnp.sum(carry.h**3)
+
+        return jax.value_and_grad(total)(point)
+
+    assert_close(values_and_gradients(point, bptt), values_and_gradients(point, scan))
+
+
 @pytest.mark.parametrize(
     ("cell", "fold"), pairs(ONE_OF_EACH, [f for f, exact in FOLDS.items() if not exact])
 )

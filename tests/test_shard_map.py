@@ -74,6 +74,15 @@ for fold in (scan, bptt, hoisted, rebuilt(2), checkpointed(2), truncated(9)):
     spread = jax.shard_map(unchecked, out_specs=P(), check_vma=False, **specs)
     assert_same(jax.jit(spread)(params, carry, xs, probe))
 
+    # A start that nobody gave differs by device as the inputs do.
+    def started(params, xs, fold=fold):
+        return jaxrnn.unroll(network, params, xs, fold=fold)[1]
+
+    spread = jax.shard_map(
+        started, mesh=mesh, in_specs=(P(), P(None, "batch")), out_specs=P(None, "batch")
+    )
+    np.testing.assert_allclose(jax.jit(spread)(params, xs), started(params, xs), rtol=1e-12)
+
     # And without shard_map: arrays that lie on two devices, and the compiler does the rest.
     rows = jax.NamedSharding(mesh, P(None, "batch"))
     placed = [jax.device_put(x, rows) for x in (xs, probe)]

@@ -1,6 +1,5 @@
 """The fold that is taken when none is asked for."""
 
-import math
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.bptt import bptt
 from jaxrnn.folds.hoisted import hoisted
 from jaxrnn.folds.scan import scan
+from jaxrnn.folds.segments import rows_of
 
 FEW_ROWS = 8
 
@@ -49,10 +49,5 @@ def automatic(
     """
     if cell.knows_backward:
         return bptt(cell, params, carry, xs)
-    fold = hoisted if _rows(carry) <= FEW_ROWS else scan
+    fold = hoisted if rows_of(carry) <= FEW_ROWS else scan
     return fold(cell, params, carry, xs)
-
-
-def _rows(carry):
-    """How many rows stand side by side, as far as the carry tells."""
-    return max((math.prod(leaf.shape[:-1]) for leaf in jax.tree.leaves(carry)), default=1)

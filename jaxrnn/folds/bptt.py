@@ -1,14 +1,18 @@
 """Backpropagation through time by hand."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.cell import Carry, ManualCell, Params
-from jaxrnn.folds.scan import scan
+from jaxrnn.cell import Carry, Cell, ManualCell, Params
+from jaxrnn.folds.segments import even_segments, pieces, rows_of, scan_segments, time_of
+
+ROWS_AT_ONCE = 512  # of the contractions for the weights: enough for the product to be efficient
+FEW_ROWS = 8  # from so many on, a product of one instant is as efficient as that of all
 
 
 def bptt(
@@ -22,7 +26,8 @@ def bptt(
 
     A loss at instant t reaches every instant before it, because d_carry, the notebook's `dhnext`,
     is handed from instant to instant. The loop carries nothing else: the weights wait until it is
-    over, one contraction each instead of one per instant.
+    over, one contraction each instead of one per instant. Or rather until it has come through a
+    segment: some 512 rows fill a matrix product, and what waits takes no more memory than that.
 
     Forward mode comes with it. Both `backward` and `gradients` are linear in cotangents, so the
     derivative in the other direction is their transpose, and needs no formula of its own:
@@ -60,7 +65,8 @@ def bptt(
       True
     """
     check_knows_backward("bptt", cell)
-    return _bptt(cell, params, carry, xs)
+    every = even_segments(time_of(xs), ROWS_AT_ONCE // max(rows_of(carry), 1))
+    return _bptt(cell, every, params, carry, xs)
 
 
 def check_knows_backward(fold: str, cell: Any) -> None:
@@ -73,22 +79,50 @@ def check_knows_backward(fold: str, cell: Any) -> None:
         )
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _bptt(cell, params, carry, xs):
-    return scan(cell, params, carry, xs)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _bptt(cell, every, params, carry, xs):
+    del every
+    return fold_instants(cell, params, carry, xs, cell.step)
 
 
 @_bptt.defjvp
-def _tangent(cell, primals, tangents):
+def _tangent(cell, every, primals, tangents):
     params, carry, xs = primals
+    t_params, t_carry, t_xs = tangents
 
-    def body(carry, drive):
+    def forward(params, carry, drive):
         carry, y, residual = cell.forward(params, carry, drive)
         return carry, (y, residual)
 
-    last, (ys, residuals) = lax.scan(body, carry, cell.project(params, xs))
-    t_last, t_ys = push_tangents(cell, params, xs, residuals, ys, tangents)
-    return (last, ys), (t_last, t_ys)
+    # A checkpoint, so that nothing is kept beside what it is given: not even its reshaped copy.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def segment(t_carry, instants):
+        residuals, xs, t_xs, ys = instants
+        return push_tangents(cell, params, xs, residuals, ys, (t_params, t_carry, t_xs))
+
+    written = []
+    for piece in pieces(time_of(xs), every):
+        own, t_own = jax.tree.map(lambda x, piece=piece: x[piece], (xs, t_xs))
+        carry, (ys, residuals) = fold_instants(cell, params, carry, own, forward)
+        t_carry, t_ys = scan_segments(segment, t_carry, (residuals, own, t_own, ys), every)
+        written.append((ys, t_ys))
+    ys, t_ys = jax.tree.map(lambda *y: jnp.concatenate(y) if y[1:] else y[0], *written)
+    return (carry, ys), (t_carry, t_ys)
+
+
+def fold_instants(
+    cell: Cell, params: Any, carry: Any, xs: Any, instant: Callable[..., tuple[Any, Any]]
+) -> tuple[Any, Any]:
+    """The forward loop, over `instant(params, carry, drive) -> (carry, out)`.
+
+    With few rows `cell.project` is taken of all instants at once: a matrix with one row is read as
+    often as it is used. With many it is taken in the loop, where its product is as efficient and
+    its result is at hand; the drives of a whole sequence would have to be written and read again.
+    """
+    if rows_of(carry) < FEW_ROWS:
+        drives = cell.project(params, xs)
+        return lax.scan(functools.partial(instant, params), carry, drives)
+    return lax.scan(lambda carry, x: instant(params, carry, cell.project(params, x)), carry, xs)
 
 
 def push_tangents(

@@ -1,7 +1,7 @@
 """Sequences in segments, one after the other."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -49,6 +49,44 @@ def scan_segments(
         carry, rest = body(carry, jax.tree.map(lambda x: x[cut:], xs))
         ys = jax.tree.map(lambda y, r: jnp.concatenate([y, r]), ys, rest)
     return carry, ys
+
+
+def pieces(length: int, every: int) -> Iterator[slice]:
+    """Where a sequence is cut so that its first piece is whole segments: in one or two pieces.
+
+    Example:
+      >>> list(pieces(11, 4)), list(pieces(8, 4)), list(pieces(3, 4))
+      ([slice(0, 8, None), slice(8, 11, None)], [slice(0, 8, None)], [slice(0, 3, None)])
+    """
+    cut = length - length % every
+    if cut:
+        yield slice(0, cut)
+    if cut < length or not length:
+        yield slice(cut, length)
+
+
+def even_segments(length: int, about: int) -> int:
+    """Instants of a segment: near `about`, and if possible so that all segments are alike.
+
+    Example:
+      >>> even_segments(1000, 64), even_segments(101, 10), even_segments(70, 512)
+      (50, 10, 70)
+    """
+    about = max(about, 1)
+    if about >= length:
+        return max(length, 1)
+    divisors = [k for k in range(about // 2 + 1, 2 * about) if length % k == 0]
+    return min(divisors, key=lambda k: abs(math.log(k / about)), default=about)
+
+
+def rows_of(carry: Any) -> int:
+    """How many rows stand side by side, as far as the carry tells.
+
+    Example:
+      >>> rows_of({"h": jnp.zeros((5, 2, 4)), "clock": jnp.zeros(())})
+      10
+    """
+    return max((math.prod(leaf.shape[:-1]) for leaf in jax.tree.leaves(carry)), default=1)
 
 
 def time_of(xs: Any) -> int:

@@ -228,7 +228,7 @@ def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis
     border.check_sequence(layer, params, xs)
     start = None
     if carry is None or resets is not None:
-        start = layer.start(params, batch)
+        start = _differing_as(xs, layer.start(params, batch))
     if carry is None:
         carry = start
     else:
@@ -244,6 +244,11 @@ def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis
     if valid is not None:  # Layers without a carry, such as Linear, write something for every zero.
         ys = select(valid, ys, jnp.zeros_like(ys))
     return _Done(carry, ys, valid, time_axis)
+
+
+def _differing_as(xs, start):
+    """`start`, which under `shard_map` differs by device as `xs` does: a loop asks for that."""
+    return jax.tree.map(lambda leaf: leaf + jnp.zeros_like(xs, shape=(), dtype=leaf.dtype), start)
 
 
 def _as_mask(lengths, mask, length, batch, flags_axis):
