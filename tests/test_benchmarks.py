@@ -42,7 +42,10 @@ def record_of(load, path, *groups):
     content = {
         "version": 1,
         "sessions": [session],
-        "groups": [{"session": 0, **dict(zip(names, group, strict=True))} for group in groups],
+        "groups": [
+            {"session": 0, "others": 0.0, **dict(zip(names, group, strict=True))}
+            for group in groups
+        ],
     }
     path.write_text(json.dumps(content))
     return load("record").Record.load(path)
@@ -51,14 +54,14 @@ def record_of(load, path, *groups):
 @pytest.fixture
 def pretend(load, monkeypatch):
     """`run.main` without a single process: who is asked to measure what is written down."""
-    run, record, asked = load("run"), load("record"), []
+    run, asked = load("run"), []
 
     def contest(group, names, rounds, seconds, references):
         asked.append((group.name, group.works))
         return {work: {name: times(*[2.0] * rounds) for name in names} for work in group.works}
 
     monkeypatch.setattr(run.contest, "contest", contest)
-    monkeypatch.setattr(record, "machine", lambda: HERE)
+    monkeypatch.setattr(run.here, "machine", lambda: HERE)
     return run.main, asked
 
 
@@ -206,7 +209,7 @@ def test_a_run_goes_on_where_the_last_one_ended(pretend, tmp_path, capsys):
 def test_results_of_another_machine_are_not_mixed_in(load, pretend, tmp_path):
     record_of(load, tmp_path / "out.json")
     before = (tmp_path / "out.json").read_bytes()
-    load("record").machine = lambda: HERE | {"cpu": "slide rule"}  # undone by `pretend`
+    load("here").machine = lambda: HERE | {"cpu": "slide rule"}  # undone by `pretend`
     with pytest.raises(InputError, match="abacus, 2 cores, .*slide rule.*another --output"):
         pretend[0](output=tmp_path / "out.json")
     assert (tmp_path / "out.json").read_bytes() == before
@@ -222,8 +225,10 @@ def test_results_of_another_machine_are_not_mixed_in(load, pretend, tmp_path):
         ({"directions": ()}, "directions is empty; give one or more of uni, bi."),
         ({"sizes": ("16x50x128",)}, "sizes: '16x50x128' is none; give batch, time, width and"),
         ({"sizes": ("16x50x0x2",)}, "sizes: '16x50x0x2' is none"),
+        ({"cores": ()}, "cores is empty; give one or more."),
         ({"cores": ("0",)}, "cores: '0' is none of 1 to "),
         ({"cores": ("many",)}, "nor 'all'."),
+        ({"directions": ("bi",), "works": ("sample-1",)}, "both directions cannot sample"),
         ({"rounds": 0}, "rounds is 0; give a positive number."),
         ({"seconds": float("nan")}, "seconds is nan; give a positive number."),
         ({"output": Path("nowhere") / "out.json"}, "cannot be written: No such file or directory."),

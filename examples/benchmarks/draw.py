@@ -11,7 +11,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import report  # noqa: E402
 import show  # noqa: E402
-from record import Record, describe  # noqa: E402
+from here import describe  # noqa: E402
+from record import Record  # noqa: E402
 
 from jaxrnn.errors import InputError  # noqa: E402
 
@@ -63,7 +64,7 @@ def main(
         raise InputError(f"'{table}' cannot be written: {error.strerror}.") from error
     print(*report.goals(seen), sep="\n")
     print(f"table: {table}")
-    draw(picture, seen, describe(record.content["sessions"][-1]))
+    draw(picture, seen, describe(record.content["sessions"][-1]["machine"]))
 
 
 def draw(path: Path, seen: dict[report.Setting, report.Table], machine: str) -> None:

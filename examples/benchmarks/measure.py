@@ -19,14 +19,13 @@ from typing import Any
 FEWEST, MOST = 3, 1000  # runs in one measurement
 
 
-def confine(cores: int | None) -> None:
+def confine(cores: int) -> None:
     """Use only so many cores. Must come before any library that starts threads is imported."""
-    own = sorted(os.sched_getaffinity(0))
-    if cores is not None:
-        own = own[-cores:]  # The first is where the system itself is busiest.
-        os.sched_setaffinity(0, own)
+    if sys.platform == "linux":  # Elsewhere run.py lets none pass but all.
+        own = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, own[-cores:])  # The first is where the system itself is busiest.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(len(own))
+        os.environ[name] = str(cores)
     # Many processes share a GPU, and each would take most of its memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 

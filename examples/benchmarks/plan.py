@@ -33,18 +33,21 @@ class Group(NamedTuple):
 
 def groups(
     cells: Iterable[str],
-    sizes: Sequence[Size],
+    sizes: Iterable[Size],
     directions: Iterable[int],
     cores: Iterable[int],
-    works: Sequence[str],
+    works: tuple[str, ...],
 ) -> list[Group]:
     """All groups, those first that say most: who is interrupted has them."""
+    # A network that looks ahead has no next character.
+    works_of = {1: works, 2: tuple(work for work in works if work not in STREAMS)}
     found = [
-        Group(Model(cell, size, ways), number, tuple(works))
+        Group(Model(cell, size, ways), number, works_of[ways])
         for size in sizes
         for cell in cells
         for ways in directions
-        for number in sorted(cores)
+        for number in cores
+        if works_of[ways]
     ]
     few = min((group.cores for group in found), default=1)
 
@@ -61,7 +64,7 @@ def estimate(group: Group, contenders: Sequence[str], rounds: int, seconds: floa
     for name in contenders:
         total += START.get(name, START_OF_OTHERS)
         for work in group.works:
-            if work in STREAMS and (name not in SAMPLERS or group.model.directions == 2):
+            if work in STREAMS and name not in SAMPLERS:
                 continue
             run = seconds_of_a_run(group.model, work, eager=name == "torch")
             build = 0 if name == "torch" else COMPILATION[work]

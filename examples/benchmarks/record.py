@@ -1,78 +1,18 @@
 """The file of results: what was measured, where, when and with what."""
 
-import contextlib
 import datetime
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contest import environment
+import here
 from plan import Group
 
 from jaxrnn.errors import InputError
 
 VERSION = 1
-PACKAGES = ("jax", "jaxlib", "flax", "equinox", "dm-haiku", "keras", "torch", "optax", "numpy")
-DEVICE = "import jax; print(jax.devices()[0].device_kind)"
-
-
-def cores_here() -> int:
-    """How many cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def machine() -> dict[str, Any]:
-    """Where all this happens."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    asked = [sys.executable, "-c", DEVICE]
-    device = subprocess.check_output(asked, env=environment(), text=True, stderr=subprocess.DEVNULL)
-    return {
-        "cpu": model,
-        "cores": cores_here(),
-        "device": device.strip(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that takes part."""
-    found = {"python": platform.python_version(), "jaxrnn": jaxrnn_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def jaxrnn_version() -> str:
-    """The commit too, where there is one: `0.1.0 (1a2b3c4, changed)`."""
-    version = "not installed"
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        version = importlib.metadata.version("jaxrnn")
-    root = Path(__file__).parents[2]
-
-    def git(*arguments: str) -> str:
-        return subprocess.check_output(
-            ["git", "-C", str(root), *arguments], text=True, stderr=subprocess.DEVNULL
-        ).strip()
-
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        commit = git("rev-parse", "--short", "HEAD")
-        changed = ", changed" if git("status", "--porcelain", "jaxrnn") else ""
-        version += f" ({commit}{changed})"
-    return version
 
 
 def now() -> str:
@@ -106,12 +46,13 @@ class Record:
 
     def begin(self, **settings: Any) -> None:
         """A session, which goes on with what the file holds; raises InputError if it must not."""
-        here = machine()
+        machine = here.machine()
         for session in self.content["sessions"]:
-            if session["machine"] != here:
+            if session["machine"] != machine:
                 raise InputError(
-                    f"'{self.path}' was measured on another machine, {describe(session)}, and this "
-                    f"is {describe({'machine': here})}; give another --output."
+                    f"'{self.path}' was measured on another machine, "
+                    f"{here.describe(session['machine'])}, and this is {here.describe(machine)}; "
+                    "give another --output."
                 )
         variables = {
             name: value for name, value in os.environ.items() if name.startswith(("JAX_", "XLA_"))
@@ -119,20 +60,20 @@ class Record:
         self.content["sessions"].append(
             {
                 "begun": now(),
-                "machine": here,
-                "versions": versions(),
+                "machine": machine,
+                "versions": here.versions(),
                 "environment": variables,
                 "settings": settings,
             }
         )
 
-    def add(self, group: Group, works: dict, load: float) -> None:
-        """One group of the last session."""
+    def add(self, group: Group, works: dict, others: float | None) -> None:
+        """One group of the last session, and how many cores others used meanwhile."""
         self.content["groups"].append(
             {
                 "session": len(self.content["sessions"]) - 1,
                 "ended": now(),
-                "load": load,
+                "others": others,
                 "cell": group.model.cell,
                 "size": group.model.size.name,
                 "directions": group.model.directions,
@@ -151,22 +92,26 @@ class Record:
         except OSError as error:
             raise InputError(f"'{self.path}' cannot be written: {error.strerror}.") from error
 
-    def entries(self, group: Group, work: str) -> Iterator[tuple[dict, dict[str, dict]]]:
-        """What is known of a work: (group, what its contenders did), the newest first."""
-        for held in reversed(self.content["groups"]):
-            if key(held) == key_of(group) and work in held["works"]:
-                yield held, held["works"][work]
+    def missing(
+        self, group: Group, contenders: Sequence[str], rounds: int, seconds: float
+    ) -> Group:
+        """The group with those works that all contenders have not yet done together so well."""
 
-    def missing(self, group: Group, contenders: Sequence[str]) -> Group:
-        """The group with those works that have not been measured with all contenders together."""
-        wanted = set(contenders)
-        return group._replace(
-            works=tuple(
-                work
-                for work in group.works
-                if not any(wanted <= seen.keys() for _, seen in self.entries(group, work))
+        def has(held: dict, work: str) -> bool:
+            settings = self.content["sessions"][held["session"]]["settings"]
+            return (
+                key(held) == key_of(group)
+                and set(contenders) <= held["works"].get(work, {}).keys()
+                and rounds <= settings["rounds"]
+                and seconds <= settings["seconds"]
             )
+
+        left = (
+            work
+            for work in group.works
+            if not any(has(held, work) for held in self.content["groups"])
         )
+        return group._replace(works=tuple(left))
 
 
 def key(held: dict) -> tuple:
@@ -177,10 +122,3 @@ def key(held: dict) -> tuple:
 def key_of(group: Group) -> tuple:
     """Of a group to be measured."""
     return group.model.cell, group.model.size.name, group.model.directions, group.cores
-
-
-def describe(session: dict) -> str:
-    """The machine, for people."""
-    cpu, cores, device, system = session["machine"].values()
-    accelerator = "" if device == "cpu" else f", {device}"
-    return f"{cpu}, {cores} cores{accelerator}, {system}"

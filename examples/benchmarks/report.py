@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from here import describe
 from jobs import CELLS, SIZES, WORKS, Size
-from record import Record, describe
+from record import Record
 
 PEERS = ("flax.linen", "flax.nnx", "equinox", "haiku", "keras")
 OURS = "jaxrnn"
@@ -114,7 +115,7 @@ def provenance(record: Record) -> Iterator[str]:
     if not sessions:
         yield "No group has been measured yet."
         return
-    yield f"{describe(sessions[-1])}; float32."
+    yield f"{describe(sessions[-1]['machine'])}; float32."
     for session in sessions:
         names = ", ".join(f"{name} {version}" for name, version in session["versions"].items())
         settings = session["settings"]
@@ -131,11 +132,24 @@ def provenance(record: Record) -> Iterator[str]:
         if "skipped" not in entry and len(times := entry["median_ms"]) > 1
     ]
     if swings:
-        largest = statistics.quantiles(swings, n=10)[-1] if len(swings) > 1 else swings[0]
+        middle, tenth = middle_and_tenth(swings)
         yield (
-            f"The rounds of one contender lie {statistics.median(swings):.0%} apart in the median, "
-            f"in the worst tenth {largest:.0%} and more."
+            f"The rounds of one contender lie {middle:.0%} apart in the median, {tenth:.0%} and "
+            "more in the worst tenth."
         )
+    others = [group["others"] for group in groups(record) if group["others"] is not None]
+    if others:
+        middle, tenth = middle_and_tenth(others)
+        yield (
+            f"Others used {middle:.2f} cores meanwhile in the median over groups, {tenth:.2f} and "
+            "more in the worst tenth."
+        )
+
+
+def middle_and_tenth(numbers: list[float]) -> tuple[float, float]:
+    """The median, and where the highest tenth begins."""
+    ordered = sorted(numbers)
+    return statistics.median(ordered), ordered[int(0.9 * len(ordered))]
 
 
 def groups(record: Record) -> list[dict]:

@@ -12,23 +12,23 @@ group; the same command goes on where the last one ended.
 
 import difflib
 import itertools
-import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import contest  # noqa: E402
+import here  # noqa: E402
 import plan  # noqa: E402
 import show  # noqa: E402
 from contenders import CONTENDERS  # noqa: E402
 from jobs import CELLS, DIRECTIONS, SIZES, WORKS, Size  # noqa: E402
-from record import Record, cores_here  # noqa: E402
+from record import Record  # noqa: E402
 
 from jaxrnn.errors import InputError  # noqa: E402
 
@@ -41,8 +41,9 @@ QUICK = {
     "cores": ("1",),
     "rounds": 2,
     "seconds": 0.2,
+    "output": Path("quick.json"),
 }
-BUSY = 0.5
+BUSY = 0.1  # cores that others use
 
 
 def main(
@@ -76,45 +77,56 @@ def main(
       output: the file; what it has is kept.
       again: measure anew what the file has; the newest is drawn.
       plan_only: say what would be measured and how long it would take, and end.
-      quick: one size, one cell, one core, short turns: does everything work?
+      quick: one size, one cell, one core, short turns, a file of its own, unless said otherwise:
+        does everything work?
     """
-    chosen = locals() | (QUICK if quick else {})
-    if contenders == ("all",):
-        chosen["contenders"] = tuple(CONTENDERS)
-    for option, known in (
-        ("cells", CELLS),
-        ("directions", DIRECTIONS),
-        ("works", WORKS),
-        ("contenders", CONTENDERS),
-    ):
-        check_names(option, chosen[option], known)
-    for option in ("rounds", "seconds", "minutes"):
-        if not chosen[option] > 0:
-            raise InputError(f"{option} is {chosen[option]}; give a positive number.")
-    names, turns = chosen["contenders"], (chosen["rounds"], chosen["seconds"])
-    wanted = plan.groups(
-        chosen["cells"],
-        list(map(parse_size, chosen["sizes"])),
-        [DIRECTIONS[name] for name in chosen["directions"]],
-        parse_cores(chosen["cores"]),
-        chosen["works"],
-    )
+    given = {name: value for name, value in locals().items() if name in main.__kwdefaults__}
+    if quick:
+        given |= {k: v for k, v in QUICK.items() if given[k] == main.__kwdefaults__[k]}
+    groups, names = chosen(**given)
+    turns, output = (given["rounds"], given["seconds"]), given["output"]
     record = Record.load(output) if output.exists() else Record(output)
-    left = wanted if again else [record.missing(group, names) for group in wanted]
+    left = groups if again or quick else [record.missing(g, names, *turns) for g in groups]
     left = [group for group in left if group.works]
     costs = [plan.estimate(group, names, *turns) for group in left]
-    announce(len(wanted), left, costs, minutes, output)
+    announce(record, len(groups), len(left), sum(costs) / 60, minutes)
     if plan_only or not left:
         return
     record.begin(contenders=names, rounds=turns[0], seconds=turns[1])
     record.write()
-    wrong = measure(record, left, costs, names, turns, minutes)
-    if wrong:
+    if wrong := measure(record, left, costs, names, turns, minutes):
         raise SystemExit("wrong numbers: " + "; ".join(wrong))
+
+
+def chosen(*, cells, sizes, directions, works, contenders, cores, **numbers):
+    """The groups and the contenders that are asked for; raises InputError where there are none."""
+    if contenders == ("all",):
+        contenders = tuple(CONTENDERS)
+    check_names("cells", cells, CELLS)
+    check_names("directions", directions, DIRECTIONS)
+    check_names("works", works, WORKS)
+    check_names("contenders", contenders, CONTENDERS)
+    for option, given in (("sizes", sizes), ("cores", cores)):
+        if not given:
+            raise InputError(f"{option} is empty; give one or more.")
+    for option in ("rounds", "seconds", "minutes"):
+        if not numbers[option] > 0:
+            raise InputError(f"{option} is {numbers[option]}; give a positive number.")
+    groups = plan.groups(
+        dict.fromkeys(cells),
+        dict.fromkeys(map(parse_size, sizes)),
+        [DIRECTIONS[name] for name in dict.fromkeys(directions)],
+        parse_cores(cores),
+        tuple(dict.fromkeys(works)),
+    )
+    if not groups:
+        raise InputError("works: what reads in both directions cannot sample; add 'uni' or works.")
+    return groups, tuple(dict.fromkeys(contenders))
 
 
 def measure(record, left, costs, names, turns, minutes) -> list[str]:
     """Group after group while there is time; returns what was wrong."""
+    sys.stdout.reconfigure(line_buffering=True)  # for who looks at it in a file
     begun, spent, wrong = time.monotonic(), [], []
     with tempfile.TemporaryDirectory() as folder:
         references = contest.References(folder)
@@ -126,12 +138,15 @@ def measure(record, left, costs, names, turns, minutes) -> list[str]:
                 break
             rest = pace * sum(costs[number:]) / 60
             print(f"\n{group.name}   ({number + 1} of {len(left)}, {rest:.0f} minutes to go)")
-            load = os.getloadavg()[0]
+            meter = here.Meter()
             works = contest.contest(group, names, *turns, references)
-            record.add(group, works, load)
+            others = meter.others()
+            record.add(group, works, others)
+            if others and others > BUSY:
+                print(f"  Others used {others:.1f} cores meanwhile: the times swing.")
             spent.append(time.monotonic() - begun - sum(spent))
             for work, seen in works.items():
-                print(f"  {work:9}", *itertools.starmap(line, seen.items()), sep="  ", flush=True)
+                print(f"  {work:9}", *itertools.starmap(line, seen.items()), sep="  ")
                 wrong += [
                     f"{name} in {work} of {group.name}: {entry['skipped']}"
                     for name, entry in seen.items()
@@ -148,19 +163,21 @@ def line(name: str, entry: dict) -> str:
     return f"{name} {statistics.median(entry['median_ms']):.4g}"
 
 
-def announce(total, left, costs, minutes, output) -> None:
-    """How much there is to do, and whether this is a good moment."""
-    whole = sum(costs) / 60
-    kept = f", {total - len(left)} of which {output} has" if total > len(left) else ""
-    print(f"{total} groups{kept}; {len(left)} to measure, about {whole:.0f} minutes", end="")
-    print(f", of which {minutes:g} are given." if whole > minutes else ".")
-    load = os.getloadavg()[0]
-    if left and load > BUSY:
-        print(f"The machine is busy (load {load:.1f}): the times will swing.")
+def announce(record, total: int, left: int, whole: float, minutes: float) -> None:
+    """How much there is to do, in minutes."""
+    kept = f"; {record.path} has {total - left} of them" if left < total else ""
+    short = f", and {minutes:g} are given" if whole > minutes else ""
+    print(f"{total} groups{kept}; {left} to measure, about {whole:.0f} minutes{short}.")
+    if left < total:
+        then, now = record.content["sessions"][-1]["versions"], here.versions()
+        names = [name for name in now if now[name] != then.get(name)]
+        changes = ", ".join(f"{name} {then.get(name)} → {now[name]}" for name in names)
+        if changes:
+            print(f"Since then: {changes}; --again measures all groups anew.")
 
 
-def check_names(option: str, given: Sequence[str], known: Sequence[str]) -> None:
-    """Raise InputError unless every name is known."""
+def check_names(option: str, given: Sequence[str], known: Iterable[str]) -> None:
+    """Raise InputError unless there are names, and all are known."""
     if not given:
         raise InputError(f"{option} is empty; give one or more of {', '.join(known)}.")
     for name in given:
@@ -184,16 +201,15 @@ def parse_size(text: str) -> Size:
 
 def parse_cores(given: Sequence[str]) -> list[int]:
     """Numbers of cores, each once."""
-    found, here = set(), cores_here()
+    found, every = set(), here.cores()
     for text in given:
-        if text == "all":
-            found.add(here)
-        elif not (text.isascii() and text.isdigit() and 0 < int(text) <= here):
-            raise InputError(f"cores: '{text}' is none of 1 to {here}, nor 'all'.")
-        elif int(text) < here and sys.platform != "linux":
-            raise InputError("cores: only Linux can confine a process to some; give 'all'.")
-        else:
-            found.add(int(text))
+        plain = text.isascii() and text.isdigit()
+        number = every if text == "all" else int(text) if plain else 0
+        if not 0 < number <= every:
+            raise InputError(f"cores: '{text}' is none of 1 to {every}, nor 'all'.")
+        found.add(number)
+    if found != {every} and sys.platform != "linux":
+        raise InputError("cores: only Linux can confine a process to some; give 'all'.")
     return sorted(found)
 
 

@@ -12,6 +12,9 @@ from weights import Layers, difference, make_data, make_weights, unpack_layers
 
 from contenders import Ready
 
+if jax.default_backend() == "gpu":  # where products are rounded to 10 bits unless asked not to
+    jax.config.update("jax_default_matmul_precision", "highest")
+
 
 class Network(NamedTuple):
     """The layers of one library.

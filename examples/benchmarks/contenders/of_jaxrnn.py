@@ -127,8 +127,6 @@ def train(model: Model, fold: str | None) -> Ready:
 
 def sampling(work: str, model: Model) -> Ready:
     """`jaxrnn.text.generate`, as a user calls it."""
-    if model.directions == 2:
-        raise Skip("a network that looks ahead has no next character.")
     streams = STREAMS[work]
     whole, params = character_model(model)
     vocabulary = text.CharVocabulary(ALPHABET)

@@ -95,8 +95,6 @@ def layers_of(cell: str, layers: list, xs: jax.Array, hoisted: bool) -> jax.Arra
 
 def sampling(work: str, model: Model) -> Ready:
     """One compiled loop that draws, and feeds what it drew to the network."""
-    if model.directions == 2:
-        raise Skip("a network that looks ahead has no next character.")
     streams = STREAMS[work]
     weights = make_weights(model, equations(model))
     weights = jax_works.on_device(weights._replace(layers=write(model, weights.layers)))

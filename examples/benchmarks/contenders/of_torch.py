@@ -174,8 +174,6 @@ def train(model: Model, compiled: bool) -> Ready:
 
 def sampling(work: str, model: Model) -> Ready:
     """The usual loop: one character through the layers, draw, feed it back."""
-    if model.directions == 2:
-        raise Skip("a network that looks ahead has no next character.")
     streams = STREAMS[work]
     module = CharacterModel(model)
 
