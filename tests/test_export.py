@@ -20,6 +20,7 @@ import jaxrnn
 from jaxrnn import export
 from jaxrnn.cell import named_leaves
 from jaxrnn.errors import ConversionError, CorruptFileError, MissingExtraError, ModelFileError
+from jaxrnn.folds import scan
 
 pytest.importorskip("flatbuffers", reason="jax.export serializes with flatbuffers")
 
@@ -48,14 +49,14 @@ def sequence(network, time, rows, dtype=np.float64):
 
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.bfloat16], ids=str)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_artifact_gives_the_bits_of_the_network_for_any_batch_and_time(tmp_path, name, dtype):
+def test_an_artifact_gives_the_bits_of_scan_for_any_batch_and_time(tmp_path, name, dtype):
     network, params = model(name, dtype)
     export.save(tmp_path / "a.zip", network, params)
     artifact = export.load(tmp_path / "a.zip")
     for time, rows in ((1, 1), (17, 3)):
         xs = sequence(network, time, rows, dtype)
         carry, ys = artifact(xs)
-        expected_carry, expected = jaxrnn.unroll(network, params, xs)
+        expected_carry, expected = jaxrnn.unroll(network, params, xs, fold=scan)
         assert ys.dtype == expected.dtype
         np.testing.assert_array_equal(ys, expected)
         assert sorted(carry) == sorted(name for name, _ in named_leaves(expected_carry))
@@ -80,7 +81,7 @@ def test_lengths_where_the_artifact_takes_them(tmp_path):
     export.save(tmp_path / "a.zip", network, params, lengths=True)
     artifact, xs = export.load(tmp_path / "a.zip"), sequence(network, 6, 3)
     _, ys = artifact(xs, lengths=[6, 0, 2])
-    _, expected = jaxrnn.unroll(network, params, xs, lengths=[6, 0, 2])
+    _, expected = jaxrnn.unroll(network, params, xs, lengths=[6, 0, 2], fold=scan)
     np.testing.assert_array_equal(ys, expected)
     for lengths, problem in ((None, "needs lengths"), ([6, 7, 0], "from 0 to 6"), ([1], "3 numb")):
         with pytest.raises(ConversionError, match=problem):
