@@ -311,16 +311,21 @@ def test_non_finite_training_stops_with_the_step_and_keeps_the_good_model(tmp_pa
 
 
 def test_non_finite_training_keeps_the_last_good_model(tmp_path):
-    """At this rate a tanh network survives some updates before its logits overflow."""
+    """The first update at this rate leaves every loss finite, a later one overflows.
+
+    No weight is then larger than the rate, no logit than 17 of them (16 hidden numbers within ±1, and
+    a bias), and no sum of 220 losses than 220 · 2 · 17 · 3e34 = 2.2e38, which float32 still holds. How
+    many updates more are finite is a matter of rounding, in gradients whose squares overflow too.
+    """
     (tmp_path / "fox.txt").write_text(WRITTEN)
-    growing = ("--cell", "elman", "--embedding-size", "0", "--learning-rate", "1e34")
+    growing = ("--cell", "elman", "--embedding-size", "0", "--learning-rate", "3e34")
     status, out, errors = run(
         *(tmp_path, "train", "--text", "fox.txt", *SMALL, *growing, "--report-every", "1")
     )
     assert status == 1 and errors.count("\n") == 1
     bad = int(errors.split("at step ")[1].split(":")[0])
     kept = text.load(tmp_path / "char_lm.safetensors")
-    assert bad > 2 and f"as it was after step {bad - 1}" in out
+    assert bad > 1 and f"as it was after step {bad - 1}" in out
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.params))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxrnn
-from jaxrnn.folds import bptt
+from jaxrnn.folds import bptt, rebuilt
 
 CELL = jaxrnn.LSTM(3, 4)
 PARAMS = CELL.init(jax.random.key(0))
@@ -314,7 +314,12 @@ def test_tokens(tokens, error, sentence):
         (
             lambda: jaxrnn.unroll_history(CELL, PARAMS, XS, fold=bptt),
             TypeError,
-            "unroll_history: the fold `bptt`",
+            "unroll_history: `bptt` and `rebuilt` keep what their derivative needs",
+        ),
+        (
+            lambda: jaxrnn.unroll_history(CELL, PARAMS, XS, fold=rebuilt(2)),
+            TypeError,
+            "use the fold `scan`, whose gradients are the same",
         ),
     ],
 )
