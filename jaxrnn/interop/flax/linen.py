@@ -12,7 +12,7 @@ from jaxrnn.errors import ConversionError
 from jaxrnn.interop.flax import layout
 from jaxrnn.interop.flax.layout import Arrays
 from jaxrnn.interop.flax.library import Kind, Library, elman, embedding, gru, linear, lstm
-from jaxrnn.interop.flax.reading import Reader
+from jaxrnn.interop.flax.reading import read_module
 from jaxrnn.interop.flax.writing import to_module
 from jaxrnn.interop.parts import Part
 from jaxrnn.networks import Embedding, Linear
@@ -55,7 +55,7 @@ def import_linen(module: nn.Module, variables: Mapping[str, Any]) -> Part:
     Example:
       >>> import jax, jax.numpy as jnp, jaxrnn
       >>> module = nn.RNN(nn.OptimizedLSTMCell(4))
-      >>> xs = jnp.ones((2, 10, 3))  # [batch, time, features]
+      >>> xs = jnp.ones((2, 10, 3), jnp.float32)  # [batch, time, features]
       >>> network, params = import_linen(module, module.init(jax.random.key(0), xs))
       >>> carry, ys = jaxrnn.unroll(network, params, xs, time_axis=1)
       >>> network, ys.shape
@@ -67,9 +67,7 @@ def import_linen(module: nn.Module, variables: Mapping[str, Any]) -> Part:
             f"{type(module).__name__}; the order is import_linen(module, variables)."
         )
     arrays = Arrays("import_linen", _flat(variables))
-    part = Reader(_LINEN, arrays).layer(module)
-    arrays.finish()
-    return part
+    return read_module(_LINEN, arrays, module)
 
 
 def export_linen(network: Layer, params: Any) -> LinenModel:
@@ -101,7 +99,7 @@ def export_linen(network: Layer, params: Any) -> LinenModel:
 
 
 def _flat(variables):
-    if not isinstance(variables, Mapping) or "params" not in variables:
+    if not isinstance(variables, Mapping) or (variables and "params" not in variables):
         raise ConversionError(
             "import_linen: the variables have no collection 'params'; expected {'params': …}, as "
             "from module.init."
@@ -113,7 +111,7 @@ def _flat(variables):
             "jaxrnn knows; expected 'params' only."
         )
     # Partitioned parameters stand in boxes that say how.
-    return traverse_util.flatten_dict(dict(nn.unbox(variables["params"])))
+    return traverse_util.flatten_dict(dict(nn.unbox(variables.get("params", {}))))
 
 
 def _build(layer, nested, dtype):

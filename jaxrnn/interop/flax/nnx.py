@@ -11,7 +11,7 @@ from jaxrnn.errors import ConversionError
 from jaxrnn.interop.flax import layout
 from jaxrnn.interop.flax.layout import Arrays
 from jaxrnn.interop.flax.library import Kind, Library, elman, embedding, gru, linear, lstm
-from jaxrnn.interop.flax.reading import Reader
+from jaxrnn.interop.flax.reading import read_module
 from jaxrnn.interop.flax.writing import to_module
 from jaxrnn.interop.parts import Part
 from jaxrnn.networks import Embedding, Linear
@@ -49,9 +49,7 @@ def import_nnx(module: nnx.Module) -> Part:
         )
     state = nnx.to_flat_state(nnx.state(module, nnx.Param))
     arrays = Arrays("import_nnx", {path: _value(param) for path, param in state})
-    part = Reader(_NNX, arrays).layer(module)
-    arrays.finish()
-    return part
+    return read_module(_NNX, arrays, module)
 
 
 def export_nnx(

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
 from jaxrnn.errors import ConversionError
 
@@ -46,7 +47,7 @@ def check_defaults(what: str, module: Any, expected_state_axes: Any = None) -> N
                 f"expected {_shown(default)}, the default."
             )
     carry_init = getattr(module, "carry_init", None)
-    if carry_init is not None and np.any(carry_init(jax.random.key(0), (2, 2), jnp.float32)):
+    if carry_init is not None and not _draws_zeros(carry_init):
         raise ConversionError(
             f"{what}: {kind.__name__} has carry_init={_shown(carry_init)}, but jaxrnn cells begin "
             "with zeros; leave it away and give unroll the carry you want."
@@ -80,11 +81,12 @@ def check_merge(what: str, merge: Any) -> None:
     if not callable(merge):
         raise ConversionError(f"{what}: merge_fn is {_shown(merge)}, which is no function.")
     rng = np.random.default_rng(0)
-    forward, backward = (jnp.asarray(rng.standard_normal((2, 3, 4)), jnp.float32) for _ in "fb")
+    both = [rng.standard_normal((2, 3, 4)).astype(np.float32) for _ in "fb"]
     try:
-        batch_first = np.asarray(merge(forward, backward))
-        time_first = np.asarray(merge(jnp.swapaxes(forward, 0, 1), jnp.swapaxes(backward, 0, 1)))
-        same = np.allclose(np.swapaxes(batch_first, 0, 1), time_first, rtol=1e-5, atol=1e-6)
+        with jax.ensure_compile_time_eval():  # Inside jax.jit too, this is about the function only.
+            batch_first = np.asarray(merge(*map(jnp.asarray, both)))
+            time_first = np.asarray(merge(*(jnp.asarray(ys.swapaxes(0, 1)) for ys in both)))
+        same = np.allclose(batch_first.swapaxes(0, 1), time_first, rtol=1e-5, atol=1e-6)
     except (TypeError, ValueError):  # It asks for widths, or axes, that these arrays have not.
         return
     if not same:
@@ -97,6 +99,13 @@ def check_merge(what: str, merge: Any) -> None:
 def canonical(activation: Any) -> Any:
     """An activation under the name that model files know."""
     return jnp.tanh if activation in _TANHS else activation
+
+
+def _draws_zeros(carry_init: Any) -> bool:
+    if carry_init is nn.initializers.zeros:
+        return True
+    with jax.ensure_compile_time_eval():
+        return not np.any(carry_init(jax.random.key(0), (2, 2), jnp.float32))
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxrnn.cell import Cell
 from jaxrnn.cells import GRU, LSTM
 from jaxrnn.errors import ConversionError
-from jaxrnn.interop.flax.layout import Arrays, Path, own_dtype, read
+from jaxrnn.interop.flax.layout import Arrays, own_dtype, read
 from jaxrnn.interop.flax.library import Library
 from jaxrnn.interop.flax.options import (
     article,
@@ -31,21 +31,52 @@ from jaxrnn.networks import (
 )
 
 
-class Reader:
-    """Reads modules of one library, each once: layers that share parameters cannot be told here."""
+def read_module(library: Library, arrays: Arrays, module: Any) -> Part:
+    """Our layer for a module of Flax, with its parameters.
 
-    def __init__(self, library: Library, arrays: Arrays):
-        """Begin with no module seen."""
-        self.library, self.arrays, self.what = library, arrays, arrays.what
-        self._seen: list[Any] = []
+    Args:
+      library: linen or nnx.
+      arrays: all its parameters; each is taken.
+      module: of the classes that the library knows.
 
-    def layer(self, module: Any, path: Path = ()) -> Part:
-        """Our layer for a module, with its parameters, which lie under `path`."""
-        if any(module is other for other in self._seen):
+    Raises:
+      ConversionError: if there is no such layer, or the parameters are not the module's.
+    """
+    reader = _Reader(library, arrays)
+    modules = list(reader.modules(module))
+    for number, each in enumerate(modules):
+        if any(each is other for other in modules[:number]):
             raise ConversionError(
-                f"{self.what}: one {type(module).__name__} stands at two places and shares its "
+                f"{arrays.what}: one {type(each).__name__} stands at two places and shares its "
                 "parameters, which layers of jaxrnn do not; make two modules, with copies."
             )
+    part = reader.layer(module)
+    arrays.finish()
+    return part
+
+
+class _Reader:
+    def __init__(self, library, arrays):
+        self.library, self.arrays, self.what = library, arrays, arrays.what
+
+    def modules(self, module):
+        """The modules that have parameters, or whose insides have."""
+        kind = type(module)
+        inside = []
+        if kind is self.library.sequential:
+            inside = list(module.layers)
+        elif kind is self.library.rnn:
+            inside = [module.cell]
+        elif kind is self.library.bidirectional:
+            inside = [module.forward_rnn, module.backward_rnn]
+        elif kind not in self.library.kinds:
+            return
+        yield module
+        for each in inside:
+            yield from self.modules(each)
+
+    def layer(self, module, path=()):
+        """The layer of a module whose parameters lie under `path`."""
         kind = type(module)
         if kind is self.library.sequential:
             return self._chain(module, path)
@@ -58,7 +89,6 @@ class Reader:
                 f"one of {', '.join(each.__name__ for each in known)} (and no subclass, which "
                 "may compute something else), or Sequential of them."
             )
-        self._seen.append(module)
         check_defaults(self.what, module, self.library.state_axes)
         if kind is self.library.rnn:
             return self._rnn(module, path)
@@ -96,12 +126,18 @@ class Reader:
         return params._replace(recurrent_kernel=kernel)
 
     def _cell(self, module, path):
-        part = self.layer(module.cell, (*path, "cell"))
-        if not isinstance(part.layer, Cell):
+        kind = self.library.kinds.get(type(module.cell))
+        if kind is None or not issubclass(kind.layer, Cell):
+            cells = [
+                known.__name__
+                for known, kind in self.library.kinds.items()
+                if issubclass(kind.layer, Cell)
+            ]
             raise ConversionError(
-                f"{self.what}: RNN runs {article(module.cell)}, which is no cell."
+                f"{self.what}: RNN runs {article(module.cell)}, which jaxrnn has no cell for; "
+                f"expected one of {', '.join(cells)}, and no subclass."
             )
-        return part
+        return self.layer(module.cell, (*path, "cell"))
 
     def _rnn(self, module, path):
         cell, params = self._cell(module, path)
@@ -113,20 +149,15 @@ class Reader:
         return Part(reverse(cell) if module.reverse else cell, params)
 
     def _both_ways(self, module, path):
-        found = []
-        for name in ("forward_rnn", "backward_rnn"):
-            rnn = getattr(module, name)
-            if type(rnn) is not self.library.rnn or any(rnn is other for other in self._seen):
-                shared = type(rnn) is self.library.rnn
-                problem = "shares its parameters" if shared else f"is {article(rnn)}"
+        rnns = {name: getattr(module, name) for name in ("forward_rnn", "backward_rnn")}
+        for name, rnn in rnns.items():
+            if type(rnn) is not self.library.rnn:
                 raise ConversionError(
-                    f"{self.what}: {name} of Bidirectional {problem}; expected an RNN of its own "
-                    "for each direction."
+                    f"{self.what}: {name} of Bidirectional is {article(rnn)}; expected an RNN."
                 )
-            self._seen.append(rnn)
             check_defaults(self.what, rnn, self.library.state_axes)
-            # Which way it reads, and how, Bidirectional says, whatever the RNN itself does.
-            found.append(self._cell(rnn, (*path, name)))
+        # Which way each reads, and how, Bidirectional says, whatever the RNN itself does.
+        found = [self._cell(rnn, (*path, name)) for name, rnn in rnns.items()]
         (forward, forward_params), (backward, backward_params) = found
         check_merge(self.what, module.merge_fn)
         default = self.library.bidirectional.merge_fn
