@@ -3,6 +3,7 @@
 from jaxrnn.folds.automatic import automatic
 from jaxrnn.folds.bptt import bptt
 from jaxrnn.folds.checkpointed import Checkpointed, checkpointed, offloaded
+from jaxrnn.folds.cudnn import cudnn
 from jaxrnn.folds.hoisted import hoisted
 from jaxrnn.folds.rebuilt import Rebuilt, rebuilt
 from jaxrnn.folds.scan import scan
@@ -15,6 +16,7 @@ __all__ = [
     "automatic",
     "bptt",
     "checkpointed",
+    "cudnn",
     "hoisted",
     "offloaded",
     "rebuilt",
