@@ -259,7 +259,7 @@ def test_files_that_hold_no_results_are_one_sentence(load, content, sentence, tm
 
 
 def test_ratios_are_of_medians_of_one_group_and_the_newest_counts(load, tmp_path):
-    report = load("report")
+    tally, page = load("tally"), load("report").page
     old = {"jaxrnn": times(10.0, 20.0, 90.0), "plain": times(30.0), "keras": times(24.0)}
     new = {"jaxrnn": times(10.0), "plain": times(30.0), "torch": {"skipped": "not here."}}
     record = record_of(
@@ -268,14 +268,14 @@ def test_ratios_are_of_medians_of_one_group_and_the_newest_counts(load, tmp_path
         ("LSTM", "50x50x128x2", 1, 1, {"train": old}),
         ("LSTM", "50x50x128x2", 1, 1, {"train": new}),
     )
-    row = report.collect(record)[report.Setting(1, 1, "LSTM", "train")]["50x50x128x2"]
+    row = tally.collect(record)[tally.Setting(1, 1, "LSTM", "train")]["50x50x128x2"]
     assert {name: seen[:2] for name, seen in row.items()} == {
         "jaxrnn": (10.0, 1.0),
         "plain": (30.0, 3.0),
         "keras": (24.0, 1.2),
         "torch": (None, None),
     }
-    page = report.page(record)
+    page = page(record)
     assert "| 50x50x128x2 | 10 | 30 (3.00×) | 24 (1.20×) |" in page
     assert "Without torch: not here." in page
 
@@ -292,8 +292,7 @@ def test_goals_take_the_fastest_rival_of_each_size_and_say_what_is_missed(load, 
         group("50x50x128x2", flax_linen=9.0, keras=40.0, torch=7.0),
         group("64x64x256x2", flax_nnx=18.0, plain=1.0, torch=9.0),
     )
-    report = load("report")
-    page = list(report.goals(report.collect(record)))
+    page = list(load("goals").goals(load("tally").collect(record)))
     assert [line.split("against ")[1] for line in page if "against" in line] == [
         (
             "the fastest of flax, equinox, haiku, keras | 1.40 | 0.90 (50x50x128x2) | 3 "

@@ -9,10 +9,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
-import report  # noqa: E402
 import show  # noqa: E402
+from contenders import FOLDS  # noqa: E402
+from goals import goals  # noqa: E402
 from here import describe  # noqa: E402
+from jobs import cores_of  # noqa: E402
 from record import Record  # noqa: E402
+from report import page  # noqa: E402
+from tally import Setting, Table, collect  # noqa: E402
 
 from jaxrnn.errors import InputError  # noqa: E402
 
@@ -28,6 +32,7 @@ MARKS = {
     "torch": (show.BLUE, "*"),
     "torch.compile": (show.BLUE, "P"),
     "cudnn": (show.GREEN, "P"),
+    **{f"jaxrnn.{fold}": ("#333333", mark) for fold, mark in zip(FOLDS, "1234+x", strict=True)},
 }
 TITLES = {
     "forward": "forward",
@@ -36,7 +41,8 @@ TITLES = {
     "sample-1": "sampling, one stream",
     "sample-64": "sampling, 64 streams",
 }
-TICKS = (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200)
+TICKS = (0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
+FAR = (0.01, 0.1, 1, 10, 100, 1000)  # ticks where the former would touch
 DRAWN = ("backward", "train", "sample-1")
 
 
@@ -54,20 +60,20 @@ def main(
       picture: where the picture goes; beside the file, with .png, if not said.
     """
     record = Record.load(results)
-    seen = report.collect(record)
+    seen = collect(record)
     if not seen:
         raise InputError(f"'{results}' holds no group yet; let run.py measure one.")
     table, picture = table or results.with_suffix(".md"), picture or results.with_suffix(".png")
     try:
-        table.write_text(report.page(record), "utf-8")
+        table.write_text(page(record), "utf-8")
     except OSError as error:
         raise InputError(f"'{table}' cannot be written: {error.strerror}.") from error
-    print(*report.goals(seen), sep="\n")
+    print(*goals(seen), sep="\n")
     print(f"table: {table}")
     draw(picture, seen, describe(record.content["sessions"][-1]["machine"]))
 
 
-def draw(path: Path, seen: dict[report.Setting, report.Table], machine: str) -> None:
+def draw(path: Path, seen: dict[Setting, Table], machine: str) -> None:
     """One panel for each cell and work: the time of every contender, in times of jaxrnn's."""
     directions, cores = min((setting.directions, setting.cores) for setting in seen)
     chosen = {s: t for s, t in seen.items() if (s.directions, s.cores) == (directions, cores)}
@@ -81,28 +87,35 @@ def draw(path: Path, seen: dict[report.Setting, report.Table], machine: str) -> 
         marks = {}
         for cell, axes in zip(cells, grid, strict=True):
             for work, axis in zip(works, axes, strict=True):
-                table = chosen.get(report.Setting(directions, cores, cell, work), {})
+                table = chosen.get(Setting(directions, cores, cell, work), {})
                 panel(axis, table, f"{cell}: {TITLES[work]}")
                 marks |= {
                     line.get_label(): line for line in axis.lines if line.get_label() in MARKS
                 }
         for axis in grid[-1]:
             low, high = axis.get_xlim()
-            axis.set_xticks([tick for tick in TICKS if low <= tick <= high], minor=False)
+            ticks = FAR if high > 15 * low else TICKS
+            axis.set_xticks([tick for tick in ticks if low <= tick <= high])
             axis.set_xticks([], minor=True)
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         names = [name for name in MARKS if name in marks]
         lines = [marks[name] for name in names]
-        figure.legend(lines, names, loc="outside upper left", ncols=8, handletextpad=0.1)
+        figure.legend(
+            lines,
+            names,
+            loc="outside upper left",
+            ncols=8 if len(names) <= 8 else 6,
+            handletextpad=0.1,
+        )
         figure.supxlabel(
-            f"how many times as long as jaxrnn, {report.cores_of(cores)}   ({machine})", size=9
+            f"how many times as long as jaxrnn, {cores_of(cores)}   ({machine})", size=9
         )
 
-    height = 0.9 + len(cells) * (0.45 + 0.2 * rows)
+    height = 0.9 + len(cells) * (0.45 + 0.2 * max(3, rows))
     show.picture(path, (1.6 + 2.7 * len(works), height), panels)
 
 
-def panel(axis, table: report.Table, title: str) -> None:
+def panel(axis, table: Table, title: str) -> None:
     """Sizes from above, and a mark for everyone who was measured."""
     sizes = list(table)[::-1]
     for name, (colour, mark) in MARKS.items():

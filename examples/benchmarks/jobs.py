@@ -51,6 +51,11 @@ WORKS = {
 STREAMS = {"sample-1": 1, "sample-64": MANY_STREAMS}
 
 
+def cores_of(number: int) -> str:
+    """1 core, 2 cores."""
+    return "1 core" if number == 1 else f"{number} cores"
+
+
 class Model(NamedTuple):
     """The network that every contender builds."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from jobs import CHARACTERS, STREAMS, Model, Size
+from jobs import CHARACTERS, STREAMS, Model, Size, cores_of
 
 # Seconds that one core of an AMD EPYC was seen to take.
 START = {"torch": 2.5, "torch.compile": 2.5, "keras": 3.5}
@@ -27,8 +27,7 @@ class Group(NamedTuple):
     def name(self) -> str:
         """For people."""
         both = "" if self.model.directions == 1 else ", both directions"
-        cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
-        return f"{self.model.cell} {self.model.size.name}{both}, {cores}"
+        return f"{self.model.cell} {self.model.size.name}{both}, {cores_of(self.cores)}"
 
 
 def groups(

@@ -3,7 +3,7 @@
     python examples/benchmarks/run.py --quick
     python examples/benchmarks/run.py
     python examples/benchmarks/run.py --cells LSTM --sizes 16x50x128x2 --works train --cores 1
-    python examples/benchmarks/draw.py benchmarks.json
+    python examples/benchmarks/draw.py
 
 Contenders get the same weights and data, show first that they arrive at the same numbers, and are
 then timed in turn, each in a process of its own, never two at once. The file is written after every
@@ -55,7 +55,7 @@ def main(
     contenders: tuple[str, ...] = USUAL,
     cores: tuple[str, ...] = ("1", "all"),
     rounds: int = 3,
-    seconds: float = 0.6,
+    seconds: float = 0.5,
     minutes: float = 60.0,
     output: Path = Path("benchmarks.json"),
     again: bool = False,
@@ -98,7 +98,9 @@ def main(
         raise SystemExit("wrong numbers: " + "; ".join(wrong))
 
 
-def chosen(*, cells, sizes, directions, works, contenders, cores, **numbers):
+def chosen(
+    *, cells, sizes, directions, works, contenders, cores, **numbers
+) -> tuple[list[plan.Group], tuple[str, ...]]:
     """The groups and the contenders that are asked for; raises InputError where there are none."""
     if contenders == ("all",):
         contenders = tuple(CONTENDERS)
@@ -124,17 +126,25 @@ def chosen(*, cells, sizes, directions, works, contenders, cores, **numbers):
     return groups, tuple(dict.fromkeys(contenders))
 
 
-def measure(record, left, costs, names, turns, minutes) -> list[str]:
+def measure(
+    record: Record,
+    left: Sequence[plan.Group],
+    costs: Sequence[float],
+    names: Sequence[str],
+    turns: tuple[int, float],
+    minutes: float,
+) -> list[str]:
     """Group after group while there is time; returns what was wrong."""
     sys.stdout.reconfigure(line_buffering=True)  # for who looks at it in a file
-    begun, spent, wrong = time.monotonic(), [], []
+    begun, wrong = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         references = contest.References(folder)
         for number, group in enumerate(left):
-            # The first groups tell how much slower or faster this machine is than the plan's.
-            pace = sum(spent) / sum(costs[:number]) if spent else 1.0
-            if spent and sum(spent) + pace * costs[number] > 60 * minutes:
-                print(f"{minutes:g} minutes are over; the same command goes on with the rest.")
+            elapsed = time.monotonic() - begun
+            # What is done tells how much slower or faster this machine is than the plan's.
+            pace = elapsed / sum(costs[:number]) if number else 1.0
+            if number and elapsed + pace * costs[number] > 60 * minutes:
+                print(f"\n{minutes:g} minutes are over; the same command goes on with the rest.")
                 break
             rest = pace * sum(costs[number:]) / 60
             print(f"\n{group.name}   ({number + 1} of {len(left)}, {rest:.0f} minutes to go)")
@@ -142,9 +152,6 @@ def measure(record, left, costs, names, turns, minutes) -> list[str]:
             works = contest.contest(group, names, *turns, references)
             others = meter.others()
             record.add(group, works, others)
-            if others and others > BUSY:
-                print(f"  Others used {others:.1f} cores meanwhile: the times swing.")
-            spent.append(time.monotonic() - begun - sum(spent))
             for work, seen in works.items():
                 print(f"  {work:9}", *itertools.starmap(line, seen.items()), sep="  ")
                 wrong += [
@@ -152,7 +159,9 @@ def measure(record, left, costs, names, turns, minutes) -> list[str]:
                     for name, entry in seen.items()
                     if entry.get("wrong")
                 ]
-    print(f"\n{record.path} holds {len(record.content['groups'])} groups; draw them with draw.py.")
+            if others and others > BUSY:
+                print(f"  Others used {others:.1f} cores meanwhile: the times swing.")
+    print(f"\n{record.path} holds {len(record.content['groups'])} groups; draw.py draws them.")
     return wrong
 
 
@@ -163,7 +172,7 @@ def line(name: str, entry: dict) -> str:
     return f"{name} {statistics.median(entry['median_ms']):.4g}"
 
 
-def announce(record, total: int, left: int, whole: float, minutes: float) -> None:
+def announce(record: Record, total: int, left: int, whole: float, minutes: float) -> None:
     """How much there is to do, in minutes."""
     kept = f"; {record.path} has {total - left} of them" if left < total else ""
     short = f", and {minutes:g} are given" if whole > minutes else ""
@@ -196,7 +205,7 @@ def parse_size(text: str) -> Size:
         raise InputError(
             f"sizes: '{text}' is none; give batch, time, width and layers, such as 16x50x128x2."
         )
-    return Size(*map(int, text.split("x")))
+    return Size(*map(int, parts))
 
 
 def parse_cores(given: Sequence[str]) -> list[int]:
