@@ -1,0 +1,500 @@
+"""The fold `cudnn`: all around cuDNN's two calls anywhere, the calls themselves on a GPU."""
+
+import dataclasses
+import functools
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparison import (
+    assert_close,
+    assert_same_values_and_gradients,
+    pull,
+    random_like,
+    random_point,
+    random_probe,
+    run,
+)
+from jax.experimental import rnn
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+from jax.sharding import PartitionSpec as P
+from rows import QUICKLY
+
+import jaxrnn
+from jaxrnn.folds import bptt, checkpointed, cudnn, scan
+from jaxrnn.folds.cudnn import cudnn_applies
+from jaxrnn.wrappers import Accompanied, Masked
+
+room = sys.modules["jaxrnn.folds.cudnn"]  # The name in `jaxrnn.folds` is the fold's.
+
+TIME, ROWS = 5, 3
+CELL = jaxrnn.LSTM(3, 4)
+# Left padding, a hole, a row without any instant.
+MASK = np.array([[0, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 1, 0]], bool)
+
+
+# What stands in for cuDNN.
+
+
+def opaque(name, function):
+    """`function` as a primitive that JAX can compile and cannot transform, as cuDNN's calls are."""
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+
+    def flat(*leaves, tree):
+        return jax.tree.leaves(function(*jax.tree.unflatten(tree, leaves)))
+
+    @primitive.def_abstract_eval
+    def shapes(*avals, tree):
+        return jax.make_jaxpr(functools.partial(flat, tree=tree))(*avals).out_avals
+
+    primitive.def_impl(flat)
+    mlir.register_lowering(primitive, mlir.lower_fun(flat, multiple_results=True))
+
+    def call(*arguments):
+        leaves, tree = jax.tree.flatten(arguments)
+        structure = jax.tree.structure(jax.eval_shape(function, *arguments))
+        return jax.tree.unflatten(structure, primitive.bind(*leaves, tree=tree))
+
+    return call
+
+
+class StandIn:
+    """`lstm_fwd` and `lstm_bwd` by `lstm_ref`; off by a factor, where a test wants to tell."""
+
+    forward_factor = backward_factor = 1.0
+
+    def __init__(self):
+        self.precisions = []
+
+    def reference(self, options, lengths, x, h_0, c_0, weights):
+        *sizes, dropout, both, precision = options
+        self.precisions.append(precision)
+        unpacked = rnn.unpack_lstm_weights(weights, *sizes, both)
+        return rnn.lstm_ref(x, h_0, c_0, *unpacked, lengths, *sizes, dropout, both)
+
+    def lstm_fwd(self, x, h_0, c_0, weights, lengths, *options):
+        def forward(lengths, *arguments):
+            y, *last = self.reference(options, lengths, *arguments)
+            return y * self.forward_factor, *last
+
+        out = opaque("forward stand-in", forward)(lengths, x, h_0, c_0, weights)
+        return out, (x, h_0, c_0, weights, lengths, out[0], jnp.ones(7))
+
+    def lstm_bwd(self, *arguments):
+        *options, kept, cotangents = arguments
+
+        def backward(kept, cotangents):
+            *point, lengths, _, reserve = kept
+            function = functools.partial(self.reference, options, lengths)
+            factor = self.backward_factor * reserve[0]
+            return [factor * d for d in jax.vjp(function, *point)[1](tuple(cotangents))]
+
+        return (*opaque("backward stand-in", backward)(kept, cotangents), jnp.zeros_like(kept[4]))
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """cuDNN on this machine's CPU, in float64; and as `fold`, a name that nothing is cached for."""
+    stand_in = StandIn()
+    monkeypatch.setattr(rnn, "lstm_fwd", stand_in.lstm_fwd)
+    monkeypatch.setattr(rnn, "lstm_bwd", stand_in.lstm_bwd)
+    monkeypatch.setattr(room, "PLATFORM", "cpu")
+    monkeypatch.setattr(room, "DTYPE", jnp.float64)
+
+    def fold(cell, params, carry, xs):
+        assert cudnn_applies(cell, params, carry, xs)
+        return cudnn(cell, params, carry, xs)
+
+    stand_in.fold = fold
+    with jax.default_device(jax.devices("cpu")[0]):
+        yield stand_in
+
+
+def point_of(cell=CELL, seed=0, **shape):
+    return random_point(cell, seed, **({"time": TIME, "batch": (ROWS,)} | shape))
+
+
+def loss_of(fold, mask=None, cell=CELL):
+    """A loss that every output and the last carry have a hand in."""
+
+    def loss(point):
+        params, carry, xs = point
+        carry, ys = jaxrnn.unroll(cell, params, xs, carry, mask=mask, fold=fold)
+        return jnp.mean(jnp.sin(ys)) + jnp.mean(carry.h**3) + jnp.mean(carry.c**2)
+
+    return loss
+
+
+# The vector of weights.
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_weights_are_packed_as_jax_unpacks_them(use_bias):
+    cell = jaxrnn.LSTM(3, 4, use_bias=use_bias)
+    point = point_of(cell)
+    read = functools.partial(room._as_cudnn_reads, cell)
+    x, h, c, weights = read(*point)
+    sizes = (3, 4, 1, False)
+    assert weights.shape == (rnn.get_num_params_in_lstm(*sizes),)
+    np.testing.assert_array_equal(x[1], point.xs[:, 1])
+    np.testing.assert_array_equal(h, point.carry.h[None])
+    np.testing.assert_array_equal(c, point.carry.c[None])
+
+    def unpacked(weights):
+        return [part[0] for part in rnn.unpack_lstm_weights(weights, *sizes)]
+
+    def expected(params):
+        bias = jnp.zeros(16) if params.bias is None else params.bias
+        return [params.input_kernel.T, params.recurrent_kernel.T, bias, jnp.zeros(16)]
+
+    assert_close(unpacked(weights), expected(point.params))
+    # And back: the cotangent of each weight comes from where the weight went.
+    d_weights = random_like(weights, 1)
+    d_read = (x, h, c, d_weights)
+    d_params, d_carry, d_xs = jax.linear_transpose(read, *point)(d_read)
+    assert_close(expected(d_params)[: 2 + use_bias], unpacked(d_weights)[: 2 + use_bias])
+    assert_close((d_carry, d_xs), (point.carry, point.xs))
+
+
+# Around a stand-in.
+
+
+@pytest.mark.parametrize(("use_bias", "batch"), [(True, ()), (False, (2, 1))], ids=str)
+def test_values_and_gradients_are_those_of_scan(stand_in, use_bias, batch):
+    cell = jaxrnn.LSTM(3, 4, use_bias=use_bias)
+    point = point_of(cell, batch=batch)
+    assert_same_values_and_gradients(cell, point, stand_in.fold)
+
+
+def test_any_mask_is_moved_together_and_back(stand_in):
+    point = point_of()
+    by_cudnn, by_scan = (
+        jax.jit(jax.value_and_grad(loss_of(fold, MASK)))(point) for fold in (stand_in.fold, scan)
+    )
+    assert_close(by_cudnn, by_scan)
+
+
+def test_a_masked_cell_without_a_mask(stand_in):
+    point = point_of()
+    assert_close(stand_in.fold(Masked(CELL), *point), run(CELL, point))
+    xs = Accompanied(point.xs, None)
+    assert_close(stand_in.fold(Masked(CELL), *point._replace(xs=xs)), run(CELL, point))
+
+
+def test_it_is_cudnn_that_computes_values_and_gradients(stand_in):
+    point = point_of()
+    probe, direction = random_probe(CELL, point), random_like(point, 1)
+    stand_in.forward_factor, stand_in.backward_factor = 3.0, 2.0
+    (carry, ys), gradient = pull(CELL, point, probe, fold=stand_in.fold)
+    (expected_carry, expected_ys), expected = pull(CELL, point, probe)
+    assert_close((carry, ys / 3), (expected_carry, expected_ys))
+    assert_close(jax.tree.map(lambda d: d / 2, gradient), expected)
+    # And that it is not where JAX could not transform it.
+    tangent = jax.jvp(functools.partial(run, CELL, fold=stand_in.fold), (point,), (direction,))[1]
+    assert_close(tangent, jax.jvp(functools.partial(run, CELL), (point,), (direction,))[1])
+
+
+def test_forward_mode_and_second_derivatives(stand_in):
+    point = point_of(time=2)
+    direction = random_like(point, 1)
+
+    @functools.partial(jax.jit, static_argnums=1, compiler_options=QUICKLY)
+    def all_ways(point, fold):
+        loss = loss_of(fold)
+        gradient = jax.grad(loss)
+
+        def slope(point):
+            products = jax.tree.map(jnp.vdot, gradient(point), direction)
+            return sum(jax.tree.leaves(products))
+
+        def tangent(point):
+            return jax.jvp(loss, (point,), (direction,))[1]
+
+        return {
+            "reverse over forward": jax.value_and_grad(tangent)(point),
+            "forward over reverse": jax.jvp(gradient, (point,), (direction,)),
+            "reverse over reverse": jax.grad(slope)(point),
+        }
+
+    assert_close(all_ways(point, stand_in.fold), all_ways(point, scan))
+
+
+def test_a_pullback_can_be_transposed(stand_in):
+    point = point_of(time=3)
+    direction = random_like(point, 1)
+    out, pullback = jax.vjp(functools.partial(run, CELL, fold=stand_in.fold), point)
+    (tangent,) = jax.linear_transpose(pullback, out)((direction,))
+    assert_close(tangent, jax.jvp(functools.partial(run, CELL), (point,), (direction,))[1])
+
+
+def test_vmap_over_anything(stand_in):
+    point = point_of(time=3)
+    members = jax.tree.map(lambda *leaves: jnp.stack(leaves), point, random_like(point, 1))
+    masks = jnp.stack([MASK[:3], MASK[2:]])
+    probes = random_like(jax.tree.map(lambda y: jnp.stack([y, y]), run(CELL, point)), 2)
+
+    @functools.partial(jax.jit, static_argnums=1, compiler_options=QUICKLY)
+    def all_ways(point, fold):
+        def outputs(point):
+            return jaxrnn.unroll(CELL, point.params, point.xs, point.carry, fold=fold)
+
+        def gradient(point, mask):
+            return jax.value_and_grad(loss_of(fold, mask))(point)
+
+        def mean(members):
+            return jax.vmap(lambda member, mask: loss_of(fold, mask)(member))(members, masks).sum()
+
+        only_xs = type(point)(params=None, carry=None, xs=0)
+        return {
+            "gradients": jax.vmap(gradient)(members, masks),
+            "inputs": jax.vmap(outputs, in_axes=(only_xs,))(point._replace(xs=members.xs)),
+            "cotangents": jax.vmap(jax.vjp(outputs, point)[1])(probes),
+            "gradient of a vmap": jax.grad(mean)(members),
+        }
+
+    assert_close(all_ways(point, stand_in.fold), all_ways(point, scan))
+
+
+def test_checkpointed_in_segments(stand_in):
+    point = point_of(time=7)
+    assert_same_values_and_gradients(CELL, point, checkpointed(3, stand_in.fold))
+
+
+# Where it does not apply.
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Other(jaxrnn.LSTM):
+    """An LSTM whose equations are its own."""
+
+    def step(self, params, carry, drive):
+        carry, y = super().step(params, carry, drive)
+        return carry, 2 * y
+
+
+@pytest.mark.parametrize(
+    ("cell", "shape"),
+    [
+        (jaxrnn.GRU(3, 4), {}),
+        (Other(3, 4), {}),
+        (jaxrnn.Zoneout(CELL, 0.1, 0.1), {}),
+        (CELL, {"dtype": np.float32}),  # The stand-in's dtype is float64.
+        (CELL, {"time": 0}),
+        (CELL, {"batch": (0,)}),
+    ],
+    ids=["GRU", "subclass", "zoneout", "dtype", "no instant", "no row"],
+)
+def test_elsewhere_it_is_bptt_or_scan(stand_in, cell, shape):
+    stand_in.forward_factor = stand_in.backward_factor = np.nan
+    point = point_of(cell, **shape)
+    assert not cudnn_applies(cell, *point)
+    expected = (bptt if cell.knows_backward else scan)(cell, *point)
+    assert_close(cudnn(cell, *point), expected, tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("precision", "applies"),
+    [(None, True), ("highest", True), ("tensorfloat32", True), ("bfloat16", False)],
+)
+def test_only_at_a_precision_that_cudnn_has(stand_in, precision, applies):
+    with jax.default_matmul_precision(precision):
+        assert cudnn_applies(CELL, *point_of()) == applies
+
+
+def test_the_pullback_has_the_precision_of_the_forward_pass(stand_in):
+    """What cuDNN keeps is laid out for it, and the setting may have changed in the meantime."""
+
+    def there_and_back(point):
+        with jax.default_matmul_precision("highest"):
+            out, pullback = jax.vjp(functools.partial(stand_in.fold, CELL), *point)
+        forward, stand_in.precisions = stand_in.precisions, []
+        assert set(forward) == {jax.lax.Precision.HIGHEST}
+        return pullback(out)
+
+    jax.eval_shape(there_and_back, point_of())
+    assert set(stand_in.precisions) == {jax.lax.Precision.HIGHEST}
+
+
+def test_not_where_one_array_has_another_dtype(stand_in):
+    point = point_of()
+    for changed in (
+        point._replace(xs=point.xs.astype(jnp.float32)),
+        point._replace(carry=point.carry._replace(c=point.carry.c.astype(jnp.float32))),
+    ):
+        assert not cudnn_applies(CELL, *changed)
+
+
+def test_not_under_shard_map(stand_in):
+    seen = []
+
+    def body(point):
+        seen.append(cudnn_applies(CELL, *point))
+        return cudnn(CELL, *point)
+
+    mesh = jax.make_mesh((1,), ("rows",), devices=jax.devices("cpu")[:1])
+    point = point_of()
+    sharded = jax.shard_map(body, mesh=mesh, in_specs=P(), out_specs=P())
+    assert_close(sharded(point), run(CELL, point))
+    assert seen and not any(seen)
+
+
+def test_resets_and_histories_are_taken_by_other_folds(stand_in):
+    stand_in.forward_factor = np.nan
+    point = point_of()
+    resets = jnp.asarray(MASK)
+
+    def outputs(fold):
+        front = functools.partial(
+            jaxrnn.unroll, CELL, point.params, point.xs, point.carry, fold=fold
+        )
+        history = jaxrnn.unroll_history(CELL, point.params, point.xs, point.carry, fold=fold)
+        return front(resets=resets), history
+
+    assert_close(outputs(cudnn), outputs(scan))
+
+
+def test_a_program_for_another_device_is_that_of_bptt(stand_in, monkeypatch):
+    """A process may have a GPU and compile for its CPU."""
+    monkeypatch.setattr(room, "PLATFORM", "rocm")
+    monkeypatch.setattr(room, "_is_here", lambda platform: platform == "rocm")
+    stand_in.forward_factor = stand_in.backward_factor = np.nan
+    assert_same_values_and_gradients(CELL, point_of(), stand_in.fold)
+
+
+def test_automatic_does_not_choose_it(stand_in):
+    stand_in.forward_factor = np.nan
+    point = point_of()
+    assert_close(jaxrnn.folds.automatic(CELL, *point), run(CELL, point))
+
+
+# cuDNN itself.
+
+on_gpu = pytest.mark.skipif(
+    not room._is_here("cuda"), reason="there is no NVIDIA GPU here to run cuDNN on"
+)
+# In float32, where the two add in another order over 30 instants.
+ON_GPU = functools.partial(assert_close, tolerance=1e-4)
+WIDE = jaxrnn.LSTM(20, 32)
+
+
+@pytest.fixture
+def in_float32():
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
+def wide_point(cell=WIDE, batch=(6,)):
+    return random_point(cell, 3, time=30, batch=batch, dtype=np.float32)
+
+
+wide_loss = functools.partial(loss_of, cell=WIDE)
+
+
+@on_gpu
+def test_cudnn_is_what_is_compiled(in_float32):
+    point = wide_point()
+    assert cudnn_applies(WIDE, *point)
+    program = jax.jit(jax.grad(wide_loss(cudnn))).lower(point).as_text()
+    assert program.count("cudnn_rnn_ffi") == program.count("cudnn_rnn_bwd_ffi") == 1
+    assert "stablehlo.while" not in program
+
+
+@on_gpu
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("batch", [(), (6,), (2, 3)], ids=str)
+def test_cudnn_is_scan_in_values_and_gradients(in_float32, use_bias, batch):
+    cell = dataclasses.replace(WIDE, use_bias=use_bias)
+    point = wide_point(cell, batch)
+    probe = random_probe(cell, point)
+    ON_GPU(pull(cell, point, probe, fold=cudnn), pull(cell, point, probe))
+
+
+@on_gpu
+@pytest.mark.parametrize("kind", ["right", "left", "holes"])
+def test_cudnn_is_scan_under_masks(in_float32, kind):
+    lengths = np.array([30, 0, 1, 17, 29, 30])
+    mask = np.arange(30)[:, None] < lengths
+    if kind == "left":
+        mask = mask[::-1]
+    if kind == "holes":
+        mask = np.random.default_rng(0).random((30, 6)) < lengths / 30
+    point = wide_point()
+    by_cudnn, by_scan = (
+        jax.jit(jax.value_and_grad(wide_loss(fold, jnp.asarray(mask)))) for fold in (cudnn, scan)
+    )
+    ON_GPU(by_cudnn(point), by_scan(point))
+
+
+@on_gpu
+def test_cudnn_is_scan_under_every_transformation(in_float32):
+    point = wide_point()
+    direction = random_like(point, 4, 0.1, np.float32)
+    members = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), point)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def all_ways(point, fold):
+        loss = wide_loss(fold)
+
+        def slope(point):
+            products = jax.tree.map(jnp.vdot, jax.grad(loss)(point), direction)
+            return sum(jax.tree.leaves(products))
+
+        return {
+            "forward": jax.jvp(loss, (point,), (direction,)),
+            "forward over reverse": jax.jvp(jax.grad(loss), (point,), (direction,)),
+            "reverse over reverse": jax.grad(slope)(point),
+            "vmap": jax.vmap(jax.value_and_grad(loss))(members),
+            "checkpoint": jax.grad(jax.checkpoint(loss))(point),
+            "segments": jax.grad(wide_loss(checkpointed(7, fold)))(point),
+        }
+
+    ON_GPU(all_ways(point, cudnn), all_ways(point, scan), tolerance=1e-3)
+
+
+@on_gpu
+def test_cudnn_in_tf32_is_near_scan_in_float32():
+    point = wide_point()
+    by_cudnn = jax.jit(jax.grad(wide_loss(cudnn)))(point)
+    with jax.default_matmul_precision("highest"):
+        by_scan = jax.jit(jax.grad(wide_loss(scan)))(point)
+    ON_GPU(by_cudnn, by_scan, tolerance=0.05)
+
+
+@on_gpu
+def test_a_pullback_outside_of_its_precision_runs_at_that_of_the_forward_pass(in_float32):
+    point = wide_point()
+    probe = random_probe(WIDE, point)
+    out, pullback = jax.vjp(functools.partial(run, WIDE, fold=cudnn), point)
+    with jax.default_matmul_precision(None):
+        gradient = pullback(probe)[0]
+    ON_GPU((out, gradient), pull(WIDE, point, probe))
+
+
+@on_gpu
+def test_a_program_for_the_cpu_beside_a_gpu_is_that_of_bptt(in_float32):
+    with jax.default_device(jax.devices("cpu")[0]):
+        point = wide_point()
+        assert cudnn_applies(WIDE, *point)
+        gradients = [jax.jit(jax.grad(wide_loss(fold)))(point) for fold in (cudnn, bptt)]
+    ON_GPU(*gradients)
+
+
+@on_gpu
+def test_training_with_cudnn_brings_the_loss_down():
+    point = wide_point()
+
+    @jax.jit
+    def step(params):
+        loss, gradient = jax.value_and_grad(
+            lambda params: wide_loss(cudnn)(point._replace(params=params))
+        )(params)
+        return jax.tree.map(lambda p, d: p - d, params, gradient), loss
+
+    params, first = step(point.params)
+    for _ in range(20):
+        params, last = step(params)
+    assert last < first
