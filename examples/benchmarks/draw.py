@@ -32,7 +32,7 @@ MARKS = {
     "torch": (show.BLUE, "*"),
     "torch.compile": (show.BLUE, "P"),
     "cudnn": (show.GREEN, "P"),
-    **{f"jaxrnn.{fold}": ("#333333", mark) for fold, mark in zip(FOLDS, "1234+x", strict=True)},
+    **{f"jaxrnn.{fold}": ("#333333", mark) for fold, mark in zip(FOLDS, "1234+x_", strict=True)},
 }
 TITLES = {
     "forward": "forward",

@@ -16,7 +16,7 @@ import numpy as np
 from jobs import Equations, Model, Skip
 
 # Every exact fold of jaxrnn by its name; the plain "jaxrnn" is what a user gets who names none.
-FOLDS = ("scan", "bptt", "hoisted", "rebuilt", "checkpointed", "offloaded")
+FOLDS = ("scan", "bptt", "hoisted", "rebuilt", "checkpointed", "offloaded", "cudnn")
 
 
 class Ready(NamedTuple):

@@ -59,6 +59,8 @@ def options(fold: str | None) -> dict:
         raise Skip(f"this jaxrnn has no fold {fold}.")
     if fold == "offloaded" and jax.default_backend() == "cpu":
         raise Skip("on a CPU the memory of host and device is one.")
+    if fold == "cudnn" and jax.default_backend() != "gpu":
+        raise Skip("cuDNN runs on GPUs only.")
     found = getattr(jaxrnn.folds, fold)
     return {"fold": found() if fold in MAKERS else found}
 
