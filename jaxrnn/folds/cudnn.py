@@ -59,7 +59,7 @@ def cudnn(
     XLA does not split the call over devices; to spread rows over several, use `bptt`.
 
     Products are taken in TF32 unless `jax_default_matmul_precision` is "highest" (float32), as XLA
-    does on such a GPU too; with a setting that cuDNN has not, the fold does not apply.
+    does on such a GPU too; at a setting that cuDNN does not have, the fold does not apply.
 
     Source: Appleyard, Kočiský & Blunsom (2016), "Optimizing performance of recurrent neural
     networks on GPUs", arXiv:1604.01946.
