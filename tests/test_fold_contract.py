@@ -91,6 +91,25 @@ def test_masks_and_resets_go_in_segments_too():
 
 
 @pytest.mark.parametrize(
+    ("fold", "symbols"),
+    [(bptt, "time, 2"), (bptt, "5, batch"), (bptt, "time, batch"), (rebuilt(3), "time, batch")],
+    ids=label,
+)
+def test_shapes_may_be_symbols(fold, symbols):
+    cell = jaxrnn.GRU(3, 4)
+    point = random_point(cell)
+    time, batch = jax.export.symbolic_shape(symbols)
+    shape = jax.ShapeDtypeStruct((time, batch, 3), point.xs.dtype)
+
+    def loss(params, xs):
+        return jnp.square(jaxrnn.unroll(cell, params, xs, fold=fold)[1]).sum()
+
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    exported = jax.export.export(gradient)(point.params, shape)
+    assert_close(exported.call(point.params, point.xs), gradient(point.params, point.xs))
+
+
+@pytest.mark.parametrize(
     ("cell", "fold"), pairs(ONE_OF_EACH, [f for f, exact in FOLDS.items() if not exact])
 )
 def test_truncated_values_are_those_of_scan(cell, fold):

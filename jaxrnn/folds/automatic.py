@@ -8,9 +8,7 @@ from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.bptt import bptt
 from jaxrnn.folds.hoisted import hoisted
 from jaxrnn.folds.scan import scan
-from jaxrnn.folds.segments import rows_of
-
-FEW_ROWS = 8
+from jaxrnn.folds.segments import few_rows
 
 
 def automatic(
@@ -19,7 +17,7 @@ def automatic(
     """The fastest exact fold for a cell and its batch.
 
         the cell says its backward step      `bptt`       one product per instant in reverse
-        else, up to 8 rows                   `hoisted`    likewise, residuals read twice
+        else, with fewer than 8 rows         `hoisted`    likewise, residuals read twice
         else                                 `scan`       two products, and the weights' gradients
 
     All have the same values, the same derivatives up to rounding, and all of JAX's transformations.
@@ -49,5 +47,5 @@ def automatic(
     """
     if cell.knows_backward:
         return bptt(cell, params, carry, xs)
-    fold = hoisted if rows_of(carry) <= FEW_ROWS else scan
+    fold = hoisted if few_rows(carry) else scan
     return fold(cell, params, carry, xs)

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cell import Carry, Cell, ManualCell, Params
-from jaxrnn.folds.segments import even_segments, pieces, rows_of, scan_segments, time_of
+from jaxrnn.folds.segments import even_segments, few_rows, pieces, rows_of, scan_segments, time_of
 
 ROWS_AT_ONCE = 512  # of the contractions for the weights: enough for the product to be efficient
-FEW_ROWS = 8  # from so many on, a product of one instant is as efficient as that of all
 
 
 def bptt(
@@ -65,7 +64,7 @@ def bptt(
       True
     """
     check_knows_backward("bptt", cell)
-    every = even_segments(time_of(xs), ROWS_AT_ONCE // max(rows_of(carry), 1))
+    every = even_segments(time_of(xs), rows_of(carry), ROWS_AT_ONCE)
     return _bptt(cell, every, params, carry, xs)
 
 
@@ -87,24 +86,50 @@ def _bptt(cell, every, params, carry, xs):
 
 @_bptt.defjvp
 def _tangent(cell, every, primals, tangents):
-    params, carry, xs = primals
-    t_params, t_carry, t_xs = tangents
-
-    def forward(params, carry, drive):
+    def instant(params, carry, drive):
         carry, y, residual = cell.forward(params, carry, drive)
         return carry, (y, residual)
+
+    return by_hand(cell, every, primals, tangents, instant, lambda params, kept, xs: kept)
+
+
+def by_hand(
+    cell: ManualCell,
+    every: int,
+    primals: Any,
+    tangents: Any,
+    instant: Callable[..., tuple[Any, Any]],
+    residuals_of: Callable[..., Any],
+) -> tuple[Any, Any]:
+    """A fold and its tangent: forward in one loop, tangents in segments of `every` instants.
+
+    Args:
+      cell: a `ManualCell`.
+      every: instants of a segment.
+      primals: parameters, the carry before the first instant, and inputs.
+      tangents: theirs.
+      instant: `(params, carry, drive) -> (carry, (y, kept))`.
+      residuals_of: `(params, kept, xs) -> residuals` of the instants of a segment, from what
+        `instant` kept of them.
+
+    Returns:
+      `(carry, ys)`, and their tangents.
+    """
+    params, carry, xs = primals
+    t_params, t_carry, t_xs = tangents
 
     # A checkpoint, so that nothing is kept beside what it is given: not even its reshaped copy.
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def segment(t_carry, instants):
-        residuals, xs, t_xs, ys = instants
+        kept, xs, t_xs, ys = instants
+        residuals = residuals_of(params, kept, xs)
         return push_tangents(cell, params, xs, residuals, ys, (t_params, t_carry, t_xs))
 
     written = []
     for piece in pieces(time_of(xs), every):
         own, t_own = jax.tree.map(lambda x, piece=piece: x[piece], (xs, t_xs))
-        carry, (ys, residuals) = fold_instants(cell, params, carry, own, forward)
-        t_carry, t_ys = scan_segments(segment, t_carry, (residuals, own, t_own, ys), every)
+        carry, (ys, kept) = fold_instants(cell, params, carry, own, instant)
+        t_carry, t_ys = scan_segments(segment, t_carry, (kept, own, t_own, ys), every)
         written.append((ys, t_ys))
     ys, t_ys = jax.tree.map(lambda *y: jnp.concatenate(y) if y[1:] else y[0], *written)
     return (carry, ys), (t_carry, t_ys)
@@ -119,7 +144,7 @@ def fold_instants(
     often as it is used. With many it is taken in the loop, where its product is as efficient and
     its result is at hand; the drives of a whole sequence would have to be written and read again.
     """
-    if rows_of(carry) < FEW_ROWS:
+    if few_rows(carry):
         drives = cell.project(params, xs)
         return lax.scan(functools.partial(instant, params), carry, drives)
     return lax.scan(lambda carry, x: instant(params, carry, cell.project(params, x)), carry, xs)
@@ -139,7 +164,7 @@ def push_tangents(
       tangents: of `params`, of the carry before the first instant, and of `xs`.
     """
     t_params, t_carry, t_xs = tangents
-    if not len(ys):  # Nothing happened, and there is no instant to look at.
+    if time_of(ys) == 0:  # Nothing happened, and there is no instant to look at.
         return t_carry, ys
 
     # The weights wait outside the loop: one contraction over all instants instead of T.
@@ -152,7 +177,7 @@ def push_tangents(
     d_carry, d_y = t_carry, ys[0]
     first = jax.tree.map(lambda r: r[0], residuals)
     d_drive = cell.backward(params, first, d_carry, d_y)[1]
-    d_drives = jax.tree.map(lambda d: jnp.broadcast_to(d, (len(ys), *d.shape)), d_drive)
+    d_drives = jax.tree.map(lambda d: jnp.broadcast_to(d, (time_of(ys), *d.shape)), d_drive)
 
     t_params_xs = _matching((t_params, t_xs), gradients(d_drives))
     (t_drives,) = jax.linear_transpose(gradients, d_drives)(t_params_xs)

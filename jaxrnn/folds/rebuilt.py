@@ -5,13 +5,10 @@ import functools
 from typing import Any
 
 import jax
-from jax import lax
 
 from jaxrnn import checks
 from jaxrnn.cell import Carry, ManualCell, Params
-from jaxrnn.folds.bptt import check_knows_backward, push_tangents
-from jaxrnn.folds.scan import scan
-from jaxrnn.folds.segments import scan_segments
+from jaxrnn.folds.bptt import by_hand, check_knows_backward, fold_instants
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,27 +73,17 @@ def rebuilt(every: int = 32) -> Rebuilt:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _rebuilt(cell, every, params, carry, xs):
     del every
-    return scan(cell, params, carry, xs)
+    return fold_instants(cell, params, carry, xs, cell.step)
 
 
 @_rebuilt.defjvp
 def _tangent(cell, every, primals, tangents):
-    params, carry, xs = primals
-    t_params, t_carry, t_xs = tangents
+    def instant(params, received, drive):
+        carry, y = cell.step(params, received, drive)
+        return carry, (y, received)
 
-    def body(carry, drive):
-        new, y = cell.step(params, carry, drive)
-        return new, (y, carry)
-
-    last, (ys, received) = lax.scan(body, carry, cell.project(params, xs))
-
-    # Nothing of a segment is kept but what it is given: carries and inputs.
-    @jax.checkpoint
-    def segment(t_carry, instants):
-        received, xs, t_xs, ys = instants
+    def residuals_of(params, received, xs):
         drives = cell.project(params, xs)
-        residuals = jax.vmap(lambda c, d: cell.forward(params, c, d)[2])(received, drives)
-        return push_tangents(cell, params, xs, residuals, ys, (t_params, t_carry, t_xs))
+        return jax.vmap(lambda c, d: cell.forward(params, c, d)[2])(received, drives)
 
-    t_last, t_ys = scan_segments(segment, t_carry, (received, xs, t_xs, ys), every)
-    return (last, ys), (t_last, t_ys)
+    return by_hand(cell, every, primals, tangents, instant, residuals_of)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+FEW_ROWS = 8  # from so many on, a product of one instant is as efficient as that of many
+
 
 def scan_segments(
     body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, every: int
@@ -32,9 +34,9 @@ def scan_segments(
       [0, 1, 3, 6, 10]
     """
     length = time_of(xs)
-    whole = length // every
-    if not whole:
+    if is_one_segment(length, every):
         return body(carry, xs)
+    whole = length // every
     cut = whole * every
 
     def split(x):
@@ -56,37 +58,55 @@ def pieces(length: int, every: int) -> Iterator[slice]:
 
     Example:
       >>> list(pieces(11, 4)), list(pieces(8, 4)), list(pieces(3, 4))
-      ([slice(0, 8, None), slice(8, 11, None)], [slice(0, 8, None)], [slice(0, 3, None)])
+      ([slice(0, 8, None), slice(8, 11, None)], [slice(0, 8, None)], [slice(None, None, None)])
     """
+    if is_one_segment(length, every):
+        yield slice(None)
+        return
     cut = length - length % every
-    if cut:
-        yield slice(0, cut)
-    if cut < length or not length:
+    yield slice(0, cut)
+    if cut < length:
         yield slice(cut, length)
 
 
-def even_segments(length: int, about: int) -> int:
-    """Instants of a segment: near `about`, and if possible so that all segments are alike.
+def is_one_segment(length: int, every: int) -> bool:
+    """Whether a sequence is not worth cutting: no longer than a segment, or a symbol."""
+    return not isinstance(length, int) or length <= every
+
+
+def even_segments(length: int, rows: int | None, rows_at_once: int) -> int:
+    """Instants of a segment of about `rows_at_once`, if possible so that all segments are alike.
 
     Example:
-      >>> even_segments(1000, 64), even_segments(101, 10), even_segments(70, 512)
+      >>> even_segments(1000, 8, 512), even_segments(101, 50, 512), even_segments(70, 1, 512)
       (50, 10, 70)
     """
-    about = max(about, 1)
+    if rows is None or not isinstance(length, int):  # Symbols: nothing can be said of them.
+        return length
+    about = max(rows_at_once // max(rows, 1), 1)
     if about >= length:
         return max(length, 1)
     divisors = [k for k in range(about // 2 + 1, 2 * about) if length % k == 0]
     return min(divisors, key=lambda k: abs(math.log(k / about)), default=about)
 
 
-def rows_of(carry: Any) -> int:
-    """How many rows stand side by side, as far as the carry tells.
+def rows_of(carry: Any) -> int | None:
+    """How many rows stand side by side, as far as the carry tells; None for a symbol.
 
     Example:
       >>> rows_of({"h": jnp.zeros((5, 2, 4)), "clock": jnp.zeros(())})
       10
     """
-    return max((math.prod(leaf.shape[:-1]) for leaf in jax.tree.leaves(carry)), default=1)
+    numbers = [math.prod(leaf.shape[:-1]) for leaf in jax.tree.leaves(carry)]
+    if not all(isinstance(number, int) for number in numbers):  # As `jax.export` writes shapes.
+        return None
+    return max(numbers, default=1)
+
+
+def few_rows(carry: Any) -> bool:
+    """Whether a matrix product with these rows reads the matrix about as often as it uses it."""
+    rows = rows_of(carry)
+    return rows is not None and rows < FEW_ROWS
 
 
 def time_of(xs: Any) -> int:
