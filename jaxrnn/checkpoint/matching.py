@@ -1,5 +1,6 @@
 """Where two descriptions differ, in a sentence."""
 
+import itertools
 from typing import Any
 
 _NOTHING = object()
@@ -27,8 +28,8 @@ def difference(saved: Any, given: Any, name: str = "") -> str | None:
             if found:
                 return found
         return None
-    if isinstance(saved, list) and isinstance(given, list) and len(saved) == len(given):
-        pairs = enumerate(zip(saved, given, strict=True))
+    if isinstance(saved, list) and isinstance(given, list):
+        pairs = enumerate(itertools.zip_longest(saved, given, fillvalue=_NOTHING))
         found = (difference(old, new, f"{name}[{place}]") for place, (old, new) in pairs)
         return next(filter(None, found), None)
     if type(saved) is type(given) and saved == given:

@@ -47,13 +47,10 @@ def load_checkpoint(path: str | Path, like: Any) -> Loaded:
     leaves = named_leaves(like)
     expected = {name: _facts(leaf) for name, leaf in leaves}
     for name in expected | record.arrays:
-        saved = {
-            key: value for key, value in record.arrays.get(name, {}).items() if key != "sha256"
-        }
-        if saved != expected.get(name, {}):
+        saved, given = _shown(record.arrays.get(name)), _shown(expected.get(name))
+        if saved != given:
             raise CheckpointError(
-                f"'{path}': the array {name!r:.80} is {_shown(saved)} in the checkpoint, "
-                f"but {_shown(expected.get(name))} here."
+                f"'{path}': the array {name!r:.80} is {saved} in the checkpoint, and {given} here."
             )
     arrays = load_arrays(path, record)
     in_order = [arrays[name] for name, _ in leaves]

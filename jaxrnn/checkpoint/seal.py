@@ -107,7 +107,8 @@ def _names(folder, parts):
 
 
 def _raise(error):
-    raise error
+    if not isinstance(error, FileNotFoundError):  # whose files will be missed by name
+        raise error
 
 
 def _digest(path, sync=False):

@@ -217,6 +217,8 @@ class Checkpoints:
         if self._writer is not None:
             with contextlib.suppress(Exception):
                 self._writer.close()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()  # only if nothing was ever saved there
 
     def _kept(self):
         steps = self.steps()
