@@ -1,6 +1,7 @@
 """Training a language model, step by step, from any point at which it once stood."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -237,15 +238,15 @@ def fit(
     """
     check_config(config)
     windows = contiguous_windows(train, config.batch, config.window)
+    start = begin(network, config) if start is None else start
+    train_step = _train_step(network, config, fold)
+    return _reports(network, config, windows, validation[: PROBE + 1], train_step, start, stop)
+
+
+@functools.lru_cache(maxsize=8)
+def _train_step(network, config, fold):
+    """The step, compiled once for equal descriptions."""
     update = guard(make_update(next_token_loss(network, fold), make_optimizer(config)))
-    point = begin(network, config) if start is None else start
-    return _reports(
-        network, config, windows, validation[: PROBE + 1], make_step(update), point, stop
-    )
-
-
-def make_step(update):
-    """The compiled step `(state, key data, inputs, targets) -> (state, metrics)`."""
 
     def step(state, key, inputs, targets):
         # Of the step rather than split off: no state of chance is left to be lost.
