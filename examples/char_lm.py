@@ -125,8 +125,13 @@ def train(
         step, params = newest
         trained = text.LanguageModel(network, params, vocabulary)
         origin = {"text": corpus.description, "split": parts.name, "held_out": source.held_out}
-        text.save(out, trained, **origin, step=step)
-        print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
+        try:
+            text.save(out, trained, **origin, step=step)
+            print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
+        except InputError as error:
+            if stopped is None:
+                raise
+            complain(error, status=1)  # and say below what came first
     if isinstance(stopped, text.Stopped):
         if checkpoints.steps():
             print(f"{stopped}: go on from there with --resume")

@@ -30,7 +30,7 @@ class CheckpointError(InputError):
 
 
 class SaveError(OSError):
-    """A checkpoint could not be written in the middle of training; the one before is intact."""
+    """A checkpoint or a metric could not be written in the middle of training."""
 
 
 class ConversionError(InputError):

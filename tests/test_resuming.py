@@ -73,8 +73,13 @@ COMBINATIONS = [
     ({"cell": "lstm", "dropout": 0.2, "weight_drop": 0.3}, {"optimizer": "adamw"}),
     ({"cell": "elman", "locked_dropout": 0.2}, {"optimizer": "rmsprop", "decay": "linear"}),
     ({"precision": "bfloat16"}, {"optimizer": "momentum", "average": "since", "average_since": 5}),
-    ({"embedding_size": 0, "layers": 2}, {"optimizer": "adagrad"}),
-    ({"dropout": 0.1}, {"optimizer": "sgd", "decay": "constant"}),
+    *(
+        pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in (
+            ({"embedding_size": 0, "layers": 2}, {"optimizer": "adagrad"}),
+            ({"dropout": 0.1}, {"optimizer": "sgd", "decay": "constant"}),
+        )
+    ),
 ]
 
 

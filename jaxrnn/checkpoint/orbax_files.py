@@ -1,5 +1,8 @@
 """The only file that knows Orbax: arrays and a record into a folder, and back."""
 
+import functools
+import logging
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +13,9 @@ import orbax.checkpoint as ocp
 from etils import epath  # which Orbax brings
 
 _UNFINISHED = ".orbax-checkpoint-tmp"
+
+# What goes wrong is raised, and becomes one sentence; Orbax logs it as well, with a traceback.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 
 class ArrayFacts(NamedTuple):
@@ -29,6 +35,7 @@ class Writer:
         Args:
           complete: called with the folder when everything is in it, before it gets its name.
         """
+        _be_quiet_about_closed_loops()
         self._path: Path | None = None
 
         def call():
@@ -64,6 +71,22 @@ class Writer:
     def close(self) -> None:
         """Wait for the background, and end it."""
         self._checkpointer.close()
+
+
+@functools.cache  # once, and from then on: such a write may end at any time
+def _be_quiet_about_closed_loops():
+    """Print nothing about writes that outlive the failure of another one.
+
+    When one of several writes fails, Orbax closes their event loop, and each of the others finds it
+    closed. Nobody can catch that, and the failure itself has been raised.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def read_record(folder: Path) -> Any:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import re
 import shutil
 import uuid
@@ -256,5 +257,7 @@ class Checkpoints:
 def _reason(error):
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    found = re.search(r"OS error \d+: \w+ ([^\]]*)", str(error))  # TensorStore's wording
-    return found.group(1) if found else next(iter(str(error).splitlines()), type(error).__name__)
+    found = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore's wording
+    if found:
+        return os.strerror(int(found.group(1)))
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxrnn.errors import InputError
+from jaxrnn.errors import InputError, SaveError
 from jaxrnn.text.fitting import Report
 from jaxrnn.training import bits
 
@@ -27,10 +27,11 @@ def metrics_file(path: str | Path, keep: int = 0) -> Iterator[Callable[[Report],
       A context manager for the function `(report) -> None`.
 
     Raises:
-      InputError: if the file cannot be written.
+      InputError: if the file cannot be opened for writing.
+      SaveError: from the function, if a report cannot be written.
     """
     try:
-        file = Path(path).open("r+b" if keep else "wb")
+        file = Path(path).open("r+b" if keep else "wb", buffering=0)
         file.truncate(keep)
         file.seek(keep)
     except OSError as error:
@@ -38,9 +39,14 @@ def metrics_file(path: str | Path, keep: int = 0) -> Iterator[Callable[[Report],
     with file:
 
         def write(report):
-            file.write(_line(report).encode())
-            # So that the file can be followed while training runs, and survives its end.
-            file.flush()
+            try:
+                # Not buffered: the file can be followed while training runs, and survives its end.
+                file.write(_line(report).encode())
+            except OSError as error:
+                raise SaveError(
+                    f"'{path}': the metrics of step {report.step} cannot be written "
+                    f"({error.strerror})."
+                ) from error
 
         yield write
 

@@ -48,9 +48,10 @@ def averaged(optimizer: optax.GradientTransformation, weight: Weight):
         updates, inner = optimizer.update(gradient, state.inner, params, **extra)
         count = state.count + 1
         new = optax.apply_updates(params, updates)
+        share = weight(count.astype(float))
 
         def towards(average, value):
-            return average + weight(count).astype(average.dtype) * (value - average)
+            return average + share.astype(average.dtype) * (value - average)
 
         average = jax.tree.map(towards, state.average, new)
         return updates, AveragedState(inner, count, average)
