@@ -70,7 +70,7 @@ class Run:
 
 COMBINATIONS = [
     ({"cell": "gru"}, {"optimizer": "adam", "average": "exponential", "warmup": 3}),
-    ({"cell": "lstm", "dropout": 0.2, "weight_drop": 0.3}, {"optimizer": "adamw"}),
+    ({"cell": "lstm", "dropout": 0.2, "weight_drop": 0.3}, {"optimizer": "adamw", "accumulate": 3}),
     ({"cell": "elman", "locked_dropout": 0.2}, {"optimizer": "rmsprop", "decay": "linear"}),
     ({"precision": "bfloat16"}, {"optimizer": "momentum", "average": "since", "average_since": 5}),
     *(

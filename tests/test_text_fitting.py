@@ -13,6 +13,7 @@ import jaxrnn
 from jaxrnn import text
 from jaxrnn.errors import InputError
 from jaxrnn.training import (
+    accumulated,
     average_of,
     averaged,
     exponential,
@@ -175,10 +176,44 @@ def test_networks_with_noise_and_in_bfloat16():
     assert type(one_hot.layer.layers[1]).__name__ == "WeightDrop"  # unit vectors are kept whole
 
 
+def test_parts_of_a_batch_make_the_same_update():
+    """Losses, carries handed on, parameters: with float64, near rounding error."""
+    whole, parts = last_report(batch=4), last_report(batch=4, accumulate=2)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-12)
+    assert parts.gradient_norm == pytest.approx(whole.gradient_norm, rel=1e-9)
+    left, right = (report.point.state for report in (whole, parts))
+    for a, b in zip(*map(jax.tree.leaves, (left, right)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
+
+
+def test_parts_of_a_batch_need_less_memory():
+    network = text.build_network(text.ModelConfig(layers=1, hidden_size=64), 20)
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    carry = jax.eval_shape(lambda: network.initial_carry((64,)))
+    tokens = jax.ShapeDtypeStruct((32, 64), jnp.int32)
+
+    def memory(parts):
+        loss_fn = accumulated(text.next_token_loss(network), parts)
+        gradient = jax.jit(jax.grad(loss_fn, has_aux=True))
+        compiled = gradient.lower(params, carry, (tokens, tokens)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert memory(8) < memory(1) / 3
+    with pytest.raises(InputError, match="64 rows has no 7 equal parts"):
+        memory(7)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("warmup", -1), ("warmup", 6), ("final_share", 1.5), ("average_decay", -0.1)),
+        *(
+            ("accumulate", 0),
+            ("accumulate", 3),
+            ("warmup", -1),
+            ("warmup", 6),
+            ("final_share", 1.5),
+            ("average_decay", -0.1),
+        ),
         *(("weight_decay", float("nan")), ("max_skipped", 0)),
     ],
 )

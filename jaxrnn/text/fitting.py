@@ -18,6 +18,7 @@ from jaxrnn.text.language_model import check_positive
 from jaxrnn.training import (
     GuardedMetrics,
     TrainState,
+    accumulated,
     average_of,
     averaged,
     contiguous_windows,
@@ -68,6 +69,8 @@ class TrainConfig:
     """Share of the exponential average that stays at each update."""
     average_since: int = 1000
     """The update after which the average over all begins."""
+    accumulate: int = 1
+    """Parts of a batch that are read one after the other, to save memory; same update."""
     max_skipped: int = 10
     """Updates left out in a row, their loss or gradient not being finite, that end the training."""
 
@@ -246,7 +249,10 @@ def fit(
 @functools.lru_cache(maxsize=8)
 def _train_step(network, config, fold):
     """The step, compiled once for equal descriptions."""
-    update = guard(make_update(next_token_loss(network, fold), make_optimizer(config)))
+    loss_fn = next_token_loss(network, fold)
+    if config.accumulate > 1:
+        loss_fn = accumulated(loss_fn, config.accumulate, noisy=True)
+    update = guard(make_update(loss_fn, make_optimizer(config)))
 
     def step(state, key, inputs, targets):
         # Of the step rather than split off: no state of chance is left to be lost.
@@ -337,7 +343,14 @@ def _mean(figures):
 def check_config(config: TrainConfig) -> None:
     """Raise InputError if a number in the configuration is out of range."""
     positive = ("steps", "batch", "window", "learning_rate", "clip", "report_every", "max_skipped")
-    check_positive(**{name: getattr(config, name) for name in positive})
+    check_positive(
+        accumulate=config.accumulate, **{name: getattr(config, name) for name in positive}
+    )
+    if config.batch % config.accumulate:
+        raise InputError(
+            f"accumulate is {config.accumulate}, but a batch of {config.batch} has no "
+            f"{config.accumulate} equal parts: give a divisor."
+        )
     if not 0 <= config.warmup < config.steps:
         raise InputError(
             f"warmup is {config.warmup}; give 0 or more, and less than the {config.steps} steps."

@@ -1,5 +1,6 @@
 """Training: losses, one pure training step, and windows of a long sequence."""
 
+from jaxrnn.training.accumulation import accumulated
 from jaxrnn.training.averaging import average_of, averaged, exponential, since
 from jaxrnn.training.epochs import History, run_epochs
 from jaxrnn.training.guard import GuardedMetrics, guard
@@ -24,6 +25,7 @@ __all__ = [
     "TrainMetrics",
     "TrainState",
     "Windows",
+    "accumulated",
     "activation_penalty",
     "adam",
     "average_of",
