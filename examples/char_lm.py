@@ -120,7 +120,8 @@ def train(
         history, newest, stopped = follow(saved, training.steps, beginning)
     if newest is None:
         kept = f"; '{out}' is as it was before" if out.exists() else ""
-        print(f"nothing saved: training stopped before its first report{kept}", file=sys.stderr)
+        what = "no model" if checkpoints.steps() else "nothing"
+        print(f"{what} saved: training stopped before its first report{kept}", file=sys.stderr)
     else:
         step, params = newest
         trained = text.LanguageModel(network, params, vocabulary)

@@ -112,7 +112,8 @@ def _raise(error):
 
 
 def _digest(path, sync=False):
-    with path.open("rb") as file:
+    # Some systems refuse to write through what was opened for reading.
+    with path.open("r+b" if sync else "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         if sync:
             os.fsync(file.fileno())

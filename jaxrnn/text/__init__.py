@@ -6,11 +6,8 @@ from jaxrnn.text.fitting import (
     Point,
     Report,
     Stopped,
-    TrainConfig,
     begin,
     fit,
-    learning_rate,
-    make_optimizer,
     next_token_loss,
 )
 from jaxrnn.text.free_running import free_run, most_likely
@@ -24,6 +21,7 @@ from jaxrnn.text.language_model import (
 from jaxrnn.text.loss_curve import plot_losses
 from jaxrnn.text.metrics import metrics_file, metrics_position, read_metrics
 from jaxrnn.text.progress import progress
+from jaxrnn.text.recipe import TrainConfig, learning_rate, make_optimizer
 from jaxrnn.text.resuming import Beginning, is_finished, kept, resume, training_record
 from jaxrnn.text.sampling import generate
 from jaxrnn.text.vocabulary import ByteVocabulary, CharVocabulary, vocabulary_from_description

@@ -18,9 +18,10 @@ from jaxrnn.checkpoint import Checkpoints, difference, load_checkpoint, read_rec
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CheckpointError, CorruptFileError, NonFiniteError
 from jaxrnn.text.corpus import Corpus, Split
-from jaxrnn.text.fitting import Point, Report, Stopped, TrainConfig, begin
+from jaxrnn.text.fitting import Point, Report, Stopped, begin
 from jaxrnn.text.language_model import LanguageModel
 from jaxrnn.text.metrics import metrics_file, metrics_position, read_metrics
+from jaxrnn.text.recipe import TrainConfig
 from jaxrnn.text.vocabulary import Vocabulary, vocabulary_from_description
 from jaxrnn.training import GuardedMetrics, average_of
 
@@ -54,11 +55,9 @@ def training_record(
     Raises:
       ModelFileError: if a part of the network cannot be described.
     """
-    raw = (
-        corpus.text
-        if isinstance(corpus.text, bytes)
-        else corpus.text.encode("utf-32-le", "surrogatepass")
-    )
+    raw = corpus.text
+    if isinstance(raw, str):
+        raw = raw.encode("utf-8", "surrogatepass")
     training = dataclasses.asdict(config)
     if config.decay == "constant":  # More steps of the same: nothing else depends on their number.
         del training["steps"]
@@ -229,6 +228,13 @@ def _specification(network, config, content):
 def _versions():
     return {
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+        **{name: _version(name) for name in _LIBRARIES},
         "device": jax.devices()[0].device_kind,
     }
+
+
+def _version(library):
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:  # run from its source, not installed
+        return "unknown"
