@@ -1,6 +1,7 @@
 """Train a character-level language model, and write text with it.
 
     python examples/char_lm.py train
+    python examples/char_lm.py train --resume
     python examples/char_lm.py sample --prompt "def " --temperature 0.7
     python examples/char_lm.py evaluate
 
@@ -10,14 +11,16 @@ Without `--text FILE` the text is the source code of Python's own standard libra
 import dataclasses
 import difflib
 import os
+import signal
 import sys
 from pathlib import Path
 
 import jax
 
 from jaxrnn import model_file, text
-from jaxrnn.errors import InputError, MissingExtraError, NonFiniteError
-from jaxrnn.training import bits
+from jaxrnn.checkpoint import Checkpoints, Retention, open_checkpoints
+from jaxrnn.errors import CheckpointError, InputError, MissingExtraError, NonFiniteError
+from jaxrnn.training import average_of, bits, stop_signals
 
 try:
     import tyro
@@ -40,10 +43,34 @@ class Source:
     """Share of the text, at its end, for validation."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Saving:
+    """Checkpoints: where training goes on after whatever ended it."""
+
+    resume: bool = False
+    """Go on from the newest checkpoint, if there is one: exactly as if nothing had happened."""
+    save_every: int = 250
+    """Updates between two checkpoints, which are written at reports."""
+    keep_last: int = 2
+    """How many of the newest checkpoints are kept."""
+    keep_best: int = 1
+    """How many of those with the lowest validation loss are kept."""
+
+
+class Interrupted(Exception):
+    """A signal asked training to stop."""
+
+    def __init__(self, number: int):
+        """Keep the number."""
+        super().__init__("interrupted" if number == signal.SIGINT else "terminated")
+        self.status = 128 + number
+
+
 def train(
     source: Source,
     model: text.ModelConfig,
     training: text.TrainConfig,
+    saving: Saving,
     bytes: bool = False,
     out: Path = DEFAULT_MODEL,
     length: int = 500,
@@ -54,9 +81,10 @@ def train(
     Args:
         source: The text, and the part at its end that is held out of training.
         model: The network: embedding or one-hot, recurrent layers, linear.
-        training: Truncated backpropagation through time with Adam.
+        training: Truncated backpropagation through time.
+        saving: Checkpoints: where training goes on after whatever ended it.
         bytes: Read bytes instead of characters, so that any file will do.
-        out: Where the model goes; metrics and a picture go beside it.
+        out: Where the model goes; metrics, checkpoints and a picture go beside it.
         length: Characters to write at the end.
         temperature: Below 1 writes more cautiously, above 1 more adventurously.
     """
@@ -64,6 +92,7 @@ def train(
     model_file.check_writable(out)
     metrics = out.with_name(f"{out.stem}.metrics.jsonl")
     picture = out.with_name(f"{out.stem}.losses.png")
+    folder = out.with_name(f"{out.stem}.checkpoints")
     corpus = read(source, as_bytes=bytes)
     check_kept(source, out, metrics, picture)
     print(f"text: {corpus.description}")
@@ -76,17 +105,38 @@ def train(
         f"validation on the {len(parts.validation):,} of the {parts.name}"
     )
 
-    reports = text.fit(network, training, parts.train, parts.validation)
-    history, stopped = follow(reports, training.steps, metrics)
-    if not history:
+    record = text.training_record(network, vocabulary, training, corpus, parts)
+    retention = Retention(saving.keep_last, saving.keep_best)
+    with stop_signals() as stop, open_checkpoints(folder, retention) as checkpoints:
+        beginning = text.Beginning()
+        if find_earlier(checkpoints, saving.resume):
+            beginning = text.resume(checkpoints, metrics, record, network, training)
+        tell(beginning)
+        reports = text.fit(network, training, *parts[:2], start=beginning.point, stop=stop)
+        saved = text.kept(
+            *(reports, checkpoints, metrics, record, training, saving.save_every),
+            metrics_bytes=beginning.metrics_bytes,
+        )
+        history, newest, stopped = follow(saved, training.steps, beginning)
+    if newest is None:
         kept = f"; '{out}' is as it was before" if out.exists() else ""
-        print(f"nothing saved: training stopped before its first report{kept}", file=sys.stderr)
-        raise stopped
-    trained = text.LanguageModel(network, history[-1].params, vocabulary)
-    step = history[-1].step
-    origin = {"text": corpus.description, "split": parts.name, "held_out": source.held_out}
-    text.save(out, trained, **origin, step=step)
-    print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
+        what = "no model" if checkpoints.steps() else "nothing"
+        print(f"{what} saved: training stopped before its first report{kept}", file=sys.stderr)
+    else:
+        step, params = newest
+        trained = text.LanguageModel(network, params, vocabulary)
+        origin = {"text": corpus.description, "split": parts.name, "held_out": source.held_out}
+        try:
+            text.save(out, trained, **origin, step=step)
+            print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
+        except InputError as error:
+            if stopped is None:
+                raise
+            complain(error, status=1)  # and say below what came first
+    if isinstance(stopped, text.Stopped):
+        if checkpoints.steps():
+            print(f"{stopped}: go on from there with --resume")
+        raise Interrupted(stop())
     if stopped is not None:
         raise stopped
     draw(history, picture)
@@ -151,20 +201,44 @@ def check_kept(source: Source, *outputs: Path):
             )
 
 
-def follow(reports, steps, metrics) -> tuple[list[text.Report], BaseException | None]:
-    """Show and record the reports; return them with what stopped them early, if anything did."""
-    history = []
+def find_earlier(checkpoints: Checkpoints, resume: bool) -> bool:
+    """Whether there is something to go on from; what a finished training left makes room."""
+    if not resume and text.is_finished(checkpoints):
+        checkpoints.clear()
+    if not resume and checkpoints.steps():
+        raise CheckpointError(
+            f"'{checkpoints.folder}' holds a training that was stopped after step "
+            f"{checkpoints.steps()[-1]}: go on with --resume, or remove the folder to begin anew."
+        )
+    return bool(checkpoints.steps())
+
+
+def tell(beginning: text.Beginning):
+    """Say where training goes on, if it does not begin."""
+    for note in beginning.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if beginning.point is not None:
+        print(f"going on after step {int(beginning.point.state.step)}")
+
+
+def follow(reports, steps, beginning: text.Beginning):
+    """Show the reports.
+
+    Return all of them, the newest parameters with their step, and what ended the training early.
+    """
+    history, newest = list(beginning.history), None
+    if beginning.point is not None:
+        state = beginning.point.state
+        newest = int(state.step), average_of(state)
     try:
-        with text.metrics_file(metrics) as write, text.progress(steps) as show:
+        with text.progress(steps) as show:
             for report in reports:
-                if history:  # only the newest parameters are kept
-                    history[-1] = history[-1]._replace(params=None)
-                history.append(report)
-                write(report)
+                newest = report.step, report.params
+                history.append(report._replace(params=None, point=None))
                 show(report)
-    except (KeyboardInterrupt, NonFiniteError, OSError) as reason:
-        return history, reason
-    return history, None
+    except (text.Stopped, NonFiniteError, OSError) as reason:
+        return history, newest, reason
+    return history, newest, None
 
 
 def draw(history, picture):
@@ -244,6 +318,8 @@ def main() -> int:
         return complain(error, status=1)
     except KeyboardInterrupt:
         return complain("interrupted", status=130)
+    except Interrupted as interrupted:
+        return complain(interrupted, interrupted.status)
     return 0
 
 

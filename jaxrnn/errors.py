@@ -22,7 +22,15 @@ class ModelFileError(InputError):
 
 
 class CorruptFileError(ModelFileError):
-    """A model file was damaged after it was written."""
+    """A model file or a checkpoint was damaged after it was written."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint is not one, cannot be read, or is that of another training."""
+
+
+class SaveError(OSError):
+    """A checkpoint or a metric could not be written in the middle of training."""
 
 
 class ConversionError(InputError):

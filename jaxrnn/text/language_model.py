@@ -1,30 +1,13 @@
-"""A character-level language model: its network, its training, its file."""
+"""A character-level language model: its network and its file."""
 
 import dataclasses
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import jax
-import numpy as np
-import optax
-
 import jaxrnn
 from jaxrnn import model_file
-from jaxrnn.errors import InputError, ModelFileError, NonFiniteError
-from jaxrnn.text.evaluation import evaluate
+from jaxrnn.errors import InputError, ModelFileError
 from jaxrnn.text.vocabulary import Vocabulary, vocabulary_from_description
-from jaxrnn.training import (
-    adam,
-    contiguous_windows,
-    cross_entropy,
-    init_state,
-    make_train_step,
-    restart,
-)
-
-PROBE = 4096  # held-out tokens read at each report; the whole held-out part would take too long
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,26 +22,14 @@ class ModelConfig:
     """Width of each recurrent layer."""
     embedding_size: int = 64
     """Width of a character's learned vector; 0 reads characters as one-hot vectors."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Truncated backpropagation through time with Adam."""
-
-    steps: int = 2000
-    """Number of updates."""
-    batch: int = 32
-    """Streams of text read side by side."""
-    window: int = 64
-    """Characters through which the gradient flows back."""
-    learning_rate: float = 2e-3
-    """Peak learning rate; it falls to a tenth along a cosine."""
-    clip: float = 1.0
-    """Largest global norm of the gradient."""
-    report_every: int = 50
-    """Updates between two reports."""
-    seed: int = 0
-    """Seed of the initial parameters."""
+    dropout: float = 0.0
+    """Share of what passes between layers that is dropped, anew at every character."""
+    locked_dropout: float = 0.0
+    """The same with one mask for a whole window, as in AWD-LSTM."""
+    weight_drop: float = 0.0
+    """Share of the recurrent weights that is dropped, one mask for a whole window."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of products; parameters, memory and sums are float32 always."""
 
 
 class LanguageModel(NamedTuple):
@@ -67,17 +38,6 @@ class LanguageModel(NamedTuple):
     network: Any
     params: Any
     vocabulary: Vocabulary
-
-
-class Report(NamedTuple):
-    """How training stands after `step` updates."""
-
-    step: int
-    loss: float  # nats per token, mean over the updates since the last report
-    gradient_norm: float  # mean over the same updates, before clipping
-    validation_loss: float  # nats per token on the beginning of the held-out text
-    tokens_per_second: float
-    params: Any  # known to be good: the validation loss was computed with them and is finite
 
 
 def build_network(config: ModelConfig, vocabulary_size: int):
@@ -91,111 +51,37 @@ def build_network(config: ModelConfig, vocabulary_size: int):
       A `jaxrnn.Stack`.
 
     Raises:
-      InputError: if a size is not positive.
+      InputError: if a size is not positive or a rate no share.
 
     Example:
       >>> build_network(ModelConfig(cell="gru", layers=1, embedding_size=0), 10).output_size
       10
     """
-    _check_positive(layers=config.layers, hidden_size=config.hidden_size)
+    check_positive(layers=config.layers, hidden_size=config.hidden_size)
     if config.embedding_size < 0:
         raise InputError(f"embedding_size is {config.embedding_size}; give 0 or more.")
+    for name in ("dropout", "locked_dropout", "weight_drop"):
+        if not 0 <= getattr(config, name) < 1:
+            raise InputError(f"{name} is {getattr(config, name)}; give a share from 0 to below 1.")
     cell = {"elman": jaxrnn.Elman, "lstm": jaxrnn.LSTM, "gru": jaxrnn.GRU}[config.cell]
     if config.embedding_size:
         first = jaxrnn.Embedding(vocabulary_size, config.embedding_size)
     else:
         first = jaxrnn.OneHot(vocabulary_size)
-    widths = [first.output_size] + [config.hidden_size] * config.layers
-    recurrent = [cell(*pair) for pair in zip(widths[:-1], widths[1:], strict=True)]
-    return jaxrnn.stack(first, *recurrent, jaxrnn.Linear(config.hidden_size, vocabulary_size))
+    layers = [first, *_noise(config, first.output_size if config.embedding_size else 0)]
+    for below in [first.output_size] + [config.hidden_size] * (config.layers - 1):
+        recurrent = cell(below, config.hidden_size)
+        if config.weight_drop:
+            recurrent = jaxrnn.WeightDrop(recurrent, config.weight_drop)
+        layers += [recurrent, *_noise(config, config.hidden_size)]
+    network = jaxrnn.stack(*layers, jaxrnn.Linear(config.hidden_size, vocabulary_size))
+    return network if config.precision == "float32" else jaxrnn.MixedPrecision(network)
 
 
-def next_token_loss(network, fold=jaxrnn.folds.automatic):
-    """The loss function of a language model for `make_update`.
-
-    Args:
-      network: a layer from tokens to logits.
-      fold: how time is folded.
-
-    Returns:
-      `loss_fn(params, carry, (inputs, targets)) -> (nats, carry)`, both [time, *batch].
-    """
-
-    def loss_fn(params, carry, batch):
-        inputs, targets = batch
-        carry, logits = jaxrnn.unroll(network, params, inputs, carry, fold=fold)
-        return cross_entropy(logits, targets), carry
-
-    return loss_fn
-
-
-def fit(
-    network, config: TrainConfig, train, validation, fold=jaxrnn.folds.automatic
-) -> Iterator[Report]:
-    """Train a network to predict the next token, and report as it goes.
-
-    The carry is handed from window to window and begins afresh with each pass over the text. The
-    last report holds the trained parameters; stopping early is leaving the loop.
-
-    Args:
-      network: a layer from tokens to logits.
-      config: how to train.
-      train: [time]; the tokens to learn from.
-      validation: [time]; held-out tokens, of which the first 4,096 are read at each report.
-      fold: how time is folded; `jaxrnn.folds.scan` for a cell that does not know its own backward
-        step.
-
-    Returns:
-      An iterator of reports, one per `config.report_every` updates and one at the end.
-
-    Raises:
-      InputError: if a number in the configuration is not positive.
-      CorpusError: if the text is too short for one window.
-      NonFiniteError: if a loss or a gradient is not finite; the report before it is still good.
-    """
-    numbers = dataclasses.asdict(config)
-    del numbers["seed"]
-    _check_positive(**numbers)
-    windows = contiguous_windows(train, config.batch, config.window)
-    optimizer = adam(
-        optax.cosine_decay_schedule(config.learning_rate, config.steps, alpha=0.1),
-        clip=optax.clip_by_global_norm(config.clip),
-    )
-    train_step = make_train_step(next_token_loss(network, fold), optimizer)
-    params = network.init(jax.random.key(config.seed))
-    state = init_state(params, optimizer, network.start(params, (config.batch,)))
-    return _reports(network, config, windows, validation[: PROBE + 1], train_step, state)
-
-
-def _reports(network, config, windows, probe, train_step, state):
-    done = 0
-    while done < config.steps:
-        begun = time.perf_counter()
-        metrics = []
-        for step in range(done, min(done + config.report_every, config.steps)):
-            place = step % len(windows.inputs)
-            if step and place == 0:
-                state = restart(state, network.start(state.params, (config.batch,)))
-            state, measured = train_step(state, (windows.inputs[place], windows.targets[place]))
-            metrics.append(measured)
-        # Fetched once per report, so that the device need not wait for Python at every step.
-        losses, norms = np.array(jax.device_get(metrics), np.float64).T
-        seconds = time.perf_counter() - begun
-        _check_finite(losses + norms, first_step=done + 1)
-        done += len(metrics)
-        # A copy, because the next step donates the state this is taken from.
-        params = jax.tree.map(np.array, state.params)
-        # Losses are measured before an update; this one shows that the last update did no harm.
-        validation_loss = evaluate(network, params, probe)
-        _check_finite([validation_loss], first_step=done)
-        yield Report(
-            step=done,
-            loss=float(losses.mean()),
-            gradient_norm=float(norms.mean()),
-            validation_loss=validation_loss,
-            tokens_per_second=len(metrics) * config.batch * config.window / seconds,
-            params=params,
-        )
+def _noise(config, width):
+    """What is dropped of vectors of some width; one-hot vectors, of width 0 here, are kept."""
+    kinds = {jaxrnn.Dropout: config.dropout, jaxrnn.VariationalDropout: config.locked_dropout}
+    return [kind(width, rate) for kind, rate in kinds.items() if rate and width]
 
 
 def save(path: str | Path, model: LanguageModel, **metadata) -> None:
@@ -215,17 +101,22 @@ def save(path: str | Path, model: LanguageModel, **metadata) -> None:
 
 
 def load(path: str | Path) -> LanguageModel:
-    """Read a language model from a file that `save` wrote.
+    """Read a language model from a file that `save` wrote, or from a checkpoint.
 
     Args:
-      path: the file.
+      path: the file, or the folder of one checkpoint.
 
     Returns:
       The model; sampling from it gives the same text as before it was saved.
 
     Raises:
       ModelFileError: if the file is missing, damaged, or holds no language model.
+      CheckpointError: if the folder holds no checkpoint of a language model.
     """
+    if (Path(path) / "seal.json").is_file():
+        from jaxrnn.text.resuming import load_model  # which knows what a language model is
+
+        return load_model(path)
     network, params, metadata = model_file.load_model(path)
     if "vocabulary" not in metadata:
         raise ModelFileError(f"'{path}' holds a model without a vocabulary: no language model.")
@@ -238,16 +129,8 @@ def load(path: str | Path) -> LanguageModel:
     return LanguageModel(network=network, params=params, vocabulary=vocabulary)
 
 
-def _check_positive(**sizes):
+def check_positive(**sizes) -> None:
+    """Raise InputError if a number is not positive and finite."""
     for name, size in sizes.items():
         if not 0 < size < float("inf"):
             raise InputError(f"{name} is {size}; give a positive number.")
-
-
-def _check_finite(numbers, first_step):
-    bad = np.flatnonzero(~np.isfinite(numbers))
-    if bad.size:
-        step = first_step + int(bad[0])
-        raise NonFiniteError(
-            f"training left the finite numbers at step {step}: try a lower learning rate.", step
-        )

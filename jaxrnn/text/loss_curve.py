@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxrnn.errors import InputError, MissingExtraError
-from jaxrnn.text.language_model import Report
+from jaxrnn.text.fitting import Report
 
 
 def plot_losses(path: str | Path, reports: Sequence[Report]) -> None:

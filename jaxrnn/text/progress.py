@@ -1,16 +1,12 @@
-"""Showing how training stands: a live bar on a terminal, plain lines elsewhere, JSON in a file."""
+"""Showing how training stands: a live bar on a terminal, plain lines elsewhere."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jaxrnn.errors import InputError
-from jaxrnn.text.language_model import Report
+from jaxrnn.text.fitting import Report
 from jaxrnn.training import bits
 
 Show = Callable[[Report], None]
@@ -73,38 +69,9 @@ def _live(steps, console):
 
 
 def _figures(report):
+    skipped = f"  {report.skipped} skipped" if report.skipped else ""
     return (
         f"train {report.loss:.3f} nats {bits(report.loss):.3f} bits  "
         f"validation {report.validation_loss:.3f}  gradient {report.gradient_norm:.2f}  "
-        f"{report.tokens_per_second:,.0f} chars/s"
+        f"{report.tokens_per_second:,.0f} chars/s{skipped}"
     )
-
-
-@contextlib.contextmanager
-def metrics_file(path: str | Path) -> Iterator[Show]:
-    """A function that writes reports to a file, one JSON object per line.
-
-    Args:
-      path: where to; an existing file is replaced.
-
-    Returns:
-      A context manager for the function `(report) -> None`.
-
-    Raises:
-      InputError: if the file cannot be written.
-    """
-    try:
-        file = Path(path).open("w", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be written: {error.strerror}.") from error
-    with file:
-        yield lambda report: _write_json(file, report)
-
-
-def _write_json(file: TextIO, report):
-    figures = report._asdict()
-    del figures["params"]
-    figures["loss_bits"] = bits(report.loss)
-    figures["validation_loss_bits"] = bits(report.validation_loss)
-    # Flushed, so that the file can be followed while training runs, and survives its end.
-    print(json.dumps(figures), file=file, flush=True)
