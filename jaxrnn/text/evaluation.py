@@ -11,6 +11,7 @@ import optax
 
 import jaxrnn
 from jaxrnn.errors import CorpusError, InputError
+from jaxrnn.training.losses import widen
 
 
 def evaluate(network, params, tokens, window: int = 1024) -> float:
@@ -123,5 +124,4 @@ def nats(logits, targets) -> jax.Array:
       logits: [*any, tokens].
       targets: [*any].
     """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return optax.softmax_cross_entropy_with_integer_labels(widen("logits", logits), targets)

@@ -14,10 +14,10 @@ import jaxrnn
 from jaxrnn import model_file
 from jaxrnn.errors import InputError, ModelFileError, NonFiniteError
 from jaxrnn.text.evaluation import evaluate
+from jaxrnn.text.splits import training_windows
 from jaxrnn.text.vocabulary import Vocabulary, vocabulary_from_description
 from jaxrnn.training import (
     adam,
-    contiguous_windows,
     cross_entropy,
     init_state,
     make_train_step,
@@ -140,8 +140,8 @@ def fit(
     Args:
       network: a layer from tokens to logits.
       config: how to train.
-      train: [time]; the tokens to learn from.
-      validation: [time]; held-out tokens, of which the first 4,096 are read at each report.
+      train: [time]; the tokens to learn from; [time, streams] if they are in streams already.
+      validation: [time, *streams]; held out; the first 4,096 instants are read at each report.
       fold: how time is folded; `jaxrnn.folds.scan` for a cell that does not know its own backward
         step.
 
@@ -156,7 +156,7 @@ def fit(
     numbers = dataclasses.asdict(config)
     del numbers["seed"]
     _check_positive(**numbers)
-    windows = contiguous_windows(train, config.batch, config.window)
+    windows = training_windows(train, config.batch, config.window)
     optimizer = adam(
         optax.cosine_decay_schedule(config.learning_rate, config.steps, alpha=0.1),
         clip=optax.clip_by_global_norm(config.clip),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxrnn.errors import CorpusError, InputError
+from jaxrnn.training import Windows, contiguous_windows, stream_windows
 
 
 class Split(NamedTuple):
@@ -145,6 +146,38 @@ def split_columns_95_5(tokens, streams: int = 50, length: int = 50) -> Split:
         test=rows[:0],
         name=f"columns 95/5 of {streams} streams and lengths of {length}, as in char-rnn",
     )
+
+
+def training_windows(part, batch: int, length: int) -> Windows:
+    """Windows of the training part of any split, for truncated backpropagation.
+
+    Args:
+      part: [time], or [time, streams] if the split made the streams.
+      batch: number of streams.
+      length: instants in a window.
+
+    Returns:
+      Inputs and targets, both [windows, length, batch].
+
+    Raises:
+      InputError: if a number is not positive, or the split made another number of streams.
+      CorpusError: if the part is too short for one window.
+
+    Example:
+      >>> training_windows(split_90_10(np.arange(100)).train, batch=4, length=5).inputs.shape
+      (4, 5, 4)
+      >>> split = split_columns_95_5(np.arange(401), streams=2, length=10)
+      >>> training_windows(split.train, batch=2, length=5).inputs.shape
+      (38, 5, 2)
+    """
+    part = np.asarray(part)
+    if part.ndim == 1:
+        return contiguous_windows(part, batch, length)
+    if part.shape[1] != batch:
+        raise InputError(
+            f"the split made {part.shape[1]} streams, but the batch is {batch}: make them equal."
+        )
+    return stream_windows(part, length)
 
 
 def _checked(count, train, validation, test, name):

@@ -111,8 +111,8 @@ class WordVocabulary:
         Raises:
           VocabularyError: if a token lies outside the vocabulary.
         """
-        written = (MARK, *self.words)
-        return "".join(written[token] for token in checked_tokens(tokens, self.size))
+        known = checked_tokens(tokens, self.size)
+        return "".join(self.words[token - 1] if token else MARK for token in known)
 
     def decoder(self) -> Decoder:
         """A function `(tokens, final=False) -> str` for text that arrives in pieces."""

@@ -13,7 +13,7 @@ from jaxrnn.training.step import (
     restart,
 )
 from jaxrnn.training.two_biases import two_biases
-from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows
+from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows, stream_windows
 
 __all__ = [
     "History",
@@ -32,6 +32,7 @@ __all__ = [
     "restart",
     "run_epochs",
     "sliding_windows",
+    "stream_windows",
     "temporal_activation_penalty",
     "two_biases",
 ]
