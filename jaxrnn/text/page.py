@@ -47,7 +47,7 @@ _SCRIPT = """<script>
     marks.forEach((mark, t) => {
       const v = bytes.charCodeAt(t * count + Number(unit.value)) / 127.5 - 1;
       const colour = v > 0 ? "214,39,40" : "31,119,180";
-      mark.style.background = `rgba(${colour},${Math.abs(v).toFixed(2)})`;
+      mark.style.background = `rgba(${colour},${(0.7 * Math.abs(v)).toFixed(2)})`;
     });
   };
   state.oninput = () => {
