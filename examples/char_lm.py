@@ -170,7 +170,7 @@ def evaluate(
         return
     network, params, _ = trained
     if adapt_rms:
-        sizes = text.gradient_sizes(network, params, parts.train.ravel(), window=adapt_window)
+        sizes = text.gradient_sizes(network, params, parts.train, window=adapt_window)
         rule = text.rms(adapt, adapt_decay, sizes)
     else:
         rule = text.descent(adapt, adapt_decay)
@@ -200,7 +200,8 @@ def score(
         raise InputError("there is no text to score, or two: give --sentence or --text-file.")
     trained = text.load(model)
     if text_file is not None:
-        sentence = text.read_text(text_file).text
+        as_bytes = isinstance(trained.vocabulary, text.ByteVocabulary)
+        sentence = text.SourceConfig(text=text_file).read(as_bytes).text
     tokens = unknown.policy(trained.vocabulary)(trained.vocabulary, sentence)
     _, log_probs = text.log_probabilities(trained.network, trained.params, tokens)
     for token, log_prob in zip(tokens[1:], log_probs, strict=True):
@@ -238,6 +239,10 @@ def look(
     out = model.with_suffix(".html") if out is None else out
     surprise, drawn = (out.with_name(f"{out.stem}.{name}.png") for name in ("surprise", "units"))
     check_kept(source, out, surprise, drawn)
+    if out.exists() and model.exists() and out.samefile(model):
+        raise InputError(
+            f"'{out}' is the model itself and would be overwritten: give another --out."
+        )
     trained = text.load(model)
     policy = unknown.policy(trained.vocabulary)
     if sentence is not None:
@@ -324,6 +329,8 @@ def print_loss(model: text.LanguageModel, parts: text.Split, part: str = "valida
         f"{part} loss on the {parts.name}: {nats:.4f} nats = {bits(nats):.4f} bits "
         f"per {unit} ({held_out.size:,} {unit}s, the carry handed on throughout)"
     )
+    if isinstance(model.vocabulary, text.WordVocabulary):
+        print(f"of these {(held_out == 0).mean():.1%} are unknown words, all taken for one")
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import jaxrnn
 from jaxrnn.errors import InputError
 from jaxrnn.text.evaluation import check_tokens, log_probabilities, nats
-from jaxrnn.training import contiguous_windows
+from jaxrnn.text.splits import training_windows
 
 Rule = Callable[[Any, Any, Any], Any]  # (params, origin, gradient) -> params
 
@@ -115,8 +115,9 @@ def gradient_sizes(
     Args:
       network: a layer from tokens to logits.
       params: its parameters, as they will be when the adapting begins.
-      tokens: [time]; the text that the model was trained on, never the one it is measured on.
-      batch: streams read side by side, whose mean is one gradient.
+      tokens: [time], or [time, streams] of a split that made them; the text that the model was
+        trained on, never the one it is measured on.
+      batch: streams that a text [time] is cut into; one gradient is the mean over them.
       window: instants in a window; as many as there will be later.
       most: windows to read at most.
 
@@ -129,7 +130,9 @@ def gradient_sizes(
     """
     if most < 1:
         raise InputError(f"most is {most}; give a positive number.")
-    windows = contiguous_windows(tokens, batch, window)
+    tokens = np.asarray(tokens)
+    batch = batch if tokens.ndim == 1 else tokens.shape[1]
+    windows = training_windows(tokens, batch, window)
     carry = network.start(params, (batch,))
     sums = jax.tree.map(jnp.zeros_like, params)
     count = min(most, len(windows.inputs))

@@ -14,27 +14,37 @@ from jaxrnn.text.sampling import generate
 from jaxrnn.text.stop_strings import Stop, stop_after, stop_before
 from jaxrnn.text.tokens import Policy, refuse, replace, skip
 from jaxrnn.text.transforms import Transform, forbid, repetition_penalty, top_k, top_p
-from jaxrnn.text.vocabulary import Vocabulary, WordVocabulary
+from jaxrnn.text.vocabulary import Vocabulary
+from jaxrnn.text.word_vocabulary import MARK, WordVocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class UnknownConfig:
     """What becomes of what the vocabulary does not know."""
 
-    unknown: Literal["refuse", "skip", "replace"] = "refuse"
-    """Unknown characters (or words): refuse the text, skip them, or replace each of them."""
+    unknown: Literal["refuse", "skip", "replace"] | None = None
+    """Unknown characters (or words): refuse the text, skip them, or replace each of them. If not
+    given, a text with unknown characters is refused, and unknown words are what they were in
+    training, one word that stands for all of them."""
     replacement: str | None = None
-    """What to replace them by: one known character; a space (or the unknown word) if not given."""
+    """What to replace them by: one known character (or word); a space, or that word, if not given.
+    """
 
     def policy(self, vocabulary: Vocabulary) -> Policy:
-        """The function of `jaxrnn.text.tokens` that this asks for."""
-        if self.unknown != "replace":
-            if self.replacement is not None:
-                raise InputError("a replacement is given, but nothing is replaced: add --unknown.")
-            return {"refuse": refuse, "skip": skip}[self.unknown]
-        if self.replacement is not None:
-            return replace(self.replacement)
-        return replace("\ufffd" if isinstance(vocabulary, WordVocabulary) else " ")
+        """The function of `jaxrnn.text.tokens` that this asks for.
+
+        Raises:
+          InputError: if there is a replacement, but nothing is to be replaced.
+        """
+        words = isinstance(vocabulary, WordVocabulary)
+        if self.replacement is not None and self.unknown != "replace":
+            raise InputError("a replacement is given, but not asked for: add --unknown replace.")
+        if self.unknown == "skip":
+            return skip
+        if self.unknown == "refuse" or (self.unknown is None and not words):
+            return refuse
+        default = MARK if words else " "
+        return replace(default if self.replacement is None else self.replacement)
 
 
 @dataclasses.dataclass(frozen=True)
