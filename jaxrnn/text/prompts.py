@@ -51,7 +51,12 @@ def read_prompts(network, params, prompts: Sequence[np.ndarray]) -> Beginning:
         carry, newer = _read(network, params, carry, padded[start : start + window], count)
         # A prompt that ended in an earlier window keeps the prediction it had there.
         logits = newer if logits is None else jnp.where((count > 0)[:, None], newer, logits)
-    return jax.tree.map(lambda leaf: leaf[np.array(rows)], Beginning(carry, logits))
+    return _spread(Beginning(carry, logits), np.array(rows))
+
+
+@jax.jit
+def _spread(beginning, rows):
+    return jax.tree.map(lambda leaf: leaf[rows], beginning)
 
 
 @functools.partial(jax.jit, static_argnums=0)

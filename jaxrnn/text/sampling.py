@@ -93,10 +93,9 @@ def generate(
         raise NonFiniteError("the network predicts no finite number after the prompt.", step=0)
     back = memory(transforms)
     recent = [np.pad(tokens, (back, 0), constant_values=-1)[len(tokens) :] for tokens in encoded]
-    state = _State(carry, logits, jnp.array(recent, jnp.int32))
-    keys = jax.vmap(lambda stream: jax.random.fold_in(key, stream))(jnp.arange(len(prompts)))
+    state = _State(carry, logits, np.array(recent, np.int32))
     block = max(1, min(BLOCK, chunk, NOISE // logits.size))
-    tokens = _tokens(network, transforms, block, chunk, length, params, state, keys, temperature)
+    tokens = _tokens(network, transforms, block, chunk, length, params, state, key, temperature)
     return _texts(tokens, [vocabulary.decoder() for _ in prompts], stops)
 
 
@@ -128,26 +127,27 @@ def _texts(pieces, decoders, stops):
             return
 
 
-def _tokens(network, transforms, block, chunk, length, params, state, keys, temperature):
+def _tokens(network, transforms, block, chunk, length, params, state, key, temperature):
     """Pieces [streams, time] of the tokens to write, each with whether it is the last."""
     most = chunk // block
     start, blocks = 0, 1
     while start < length:
         blocks = min(blocks, most, -(-(length - start) // block))
         state, tokens = _write(
-            *(network, transforms, block, most, params, state, keys, start, temperature, blocks)
+            *(network, transforms, block, most, params, state, key, start, temperature, blocks)
         )
         # The last block is cut after the fact: a shorter one would have to be compiled anew.
         count = min(blocks * block, length - start)
         start += count
-        yield np.asarray(tokens).reshape(-1, len(keys))[:count].T, start >= length
+        yield np.asarray(tokens).reshape(most * block, -1)[:count].T, start >= length
         blocks *= 2
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _write(network, transforms, block, most, params, state, keys, start, temperature, blocks):
+def _write(network, transforms, block, most, params, state, key, start, temperature, blocks):
     """Write `blocks` blocks, at most `most`: the state after them, and [most, block, streams]."""
-    size = state.logits.shape[-1]
+    streams, size = state.logits.shape
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(streams))
     # At least float32: in bfloat16 the noise would have too few values to be fair.
     dtype = jnp.promote_types(state.logits.dtype, jnp.float32)
     temperature = jnp.asarray(temperature, dtype)
@@ -180,5 +180,5 @@ def _write(network, transforms, block, most, params, state, keys, start, tempera
         state, new = lax.scan(write_one, state, noises)
         return state, lax.dynamic_update_index_in_dim(tokens, new, number, axis=0)
 
-    tokens = jnp.zeros((most, block, len(keys)), jnp.int32)
+    tokens = jnp.zeros((most, block, streams), jnp.int32)
     return lax.fori_loop(0, blocks, write_block, (state, tokens))

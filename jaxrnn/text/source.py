@@ -16,15 +16,13 @@ class SourceConfig:
     text: Path | None = None
     """A text file; the source code of Python's standard library if not given."""
     limit: int = 3_000_000
-    """How many characters of the standard library to use."""
+    """Characters of the standard library to use."""
     held_out: float = 0.1
     """Share of the text, at its end, for validation."""
     split: Literal["end", "90/10", "80/10/10", "columns"] = "end"
-    """What is held out: that share; or as in nanoGPT (90/10), in torch-rnn (80/10/10: validation,
-    then test) or in char-rnn (the last 5% of columns)."""
+    """Hold out that share; or what nanoGPT, torch-rnn (with a test) or char-rnn hold out."""
     columns: tuple[int, int] = (50, 50)
-    """Streams and length of the columns, on which that split depends; char-rnn's batch and window
-    by default. Training needs a batch of as many streams."""
+    """Streams and length of char-rnn's columns; its batch and window there."""
 
     def read(self, as_bytes: bool) -> Corpus:
         """The whole text.

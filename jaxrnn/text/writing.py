@@ -23,12 +23,10 @@ class UnknownConfig:
     """What becomes of what the vocabulary does not know."""
 
     unknown: Literal["refuse", "skip", "replace"] | None = None
-    """Unknown characters (or words): refuse the text, skip them, or replace each of them. If not
-    given, a text with unknown characters is refused, and unknown words are what they were in
-    training, one word that stands for all of them."""
+    """If not given, unknown characters are refused, and unknown words are what training made them:
+    one word that stands for all."""
     replacement: str | None = None
-    """What to replace them by: one known character (or word); a space, or that word, if not given.
-    """
+    """The character or word to replace each by; a space, or that word, if not given."""
 
     def policy(self, vocabulary: Vocabulary) -> Policy:
         """The function of `jaxrnn.text.tokens` that this asks for.
