@@ -167,6 +167,22 @@ def test_a_text_is_cut_where_a_stop_string_is_first_complete(whole, stops, cuts)
     assert shown == cut_by_hand(whole, stops)
 
 
+@pytest.mark.parametrize(
+    "stops",
+    [
+        [text.stop_before("ab")],
+        [text.stop_after("bab")],
+        [text.stop_before("aabb"), text.stop_after("ba")],
+        [text.stop_before("bb"), text.stop_before("abb"), text.stop_after("b" * 5)],
+    ],
+)
+def test_every_text_of_two_letters_cut_one_by_one(stops):
+    for letters in itertools.product("ab", repeat=8):
+        scanner = text.StopScanner(stops)
+        shown = [scanner(letter) for letter in letters] + [scanner("", final=True)]
+        assert "".join(shown) == cut_by_hand("".join(letters), stops)
+
+
 def test_every_stream_ends_by_itself_across_the_borders_of_chunks(remembering):
     prompts = ["a", "b", "cd"]
     whole = written(remembering, prompts, 200)
