@@ -4,16 +4,20 @@
     python examples/char_lm.py train --resume
     python examples/char_lm.py sample --prompt "def " --temperature 0.7
     python examples/char_lm.py evaluate
+    python examples/char_lm.py score --sentence "def main():"
+    python examples/char_lm.py look
 
 Without `--text FILE` the text is the source code of Python's own standard library.
 """
 
 import dataclasses
 import difflib
+import json
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Literal
 
 import jax
 
@@ -29,18 +33,6 @@ except ImportError:
 
 DEFAULT_MODEL = Path("char_lm.safetensors")
 MAX_SEED = 2**32 - 1  # JAX keeps the lowest 32 bits: larger seeds would only repeat these
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """The text, and the part at its end that is held out of training."""
-
-    text: Path | None = None
-    """A text file; the source code of Python's standard library if not given."""
-    limit: int = 3_000_000
-    """How many characters of the standard library to use."""
-    held_out: float = 0.1
-    """Share of the text, at its end, for validation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +59,12 @@ class Interrupted(Exception):
 
 
 def train(
-    source: Source,
+    source: text.SourceConfig,
     model: text.ModelConfig,
     training: text.TrainConfig,
     saving: Saving,
     bytes: bool = False,
+    words: int | None = None,
     out: Path = DEFAULT_MODEL,
     length: int = 500,
     temperature: float = 0.8,
@@ -84,25 +77,30 @@ def train(
         training: Truncated backpropagation through time.
         saving: Checkpoints: where training goes on after whatever ended it.
         bytes: Read bytes instead of characters, so that any file will do.
+        words: Read words instead of characters, this many of the most frequent.
         out: Where the model goes; metrics, checkpoints and a picture go beside it.
         length: Characters to write at the end.
         temperature: Below 1 writes more cautiously, above 1 more adventurously.
     """
-    check_request(length, temperature, training.seed)
+    writing = text.WriteConfig(length=length, temperature=temperature)
+    check_seed(training.seed)
+    writing.check(text.ByteVocabulary())
+    if bytes and words is not None:
+        raise InputError("bytes or words: give --bytes or --words, not both.")
     model_file.check_writable(out)
     metrics = out.with_name(f"{out.stem}.metrics.jsonl")
     picture = out.with_name(f"{out.stem}.losses.png")
     folder = out.with_name(f"{out.stem}.checkpoints")
-    corpus = read(source, as_bytes=bytes)
+    corpus = source.read(as_bytes=bytes)
     check_kept(source, out, metrics, picture)
     print(f"text: {corpus.description}")
-    vocabulary = text.ByteVocabulary() if bytes else text.CharVocabulary.from_text(corpus.text)
-    parts = text.split(vocabulary.encode(corpus.text), source.held_out)
+    vocabulary = text.choose_vocabulary(corpus, bytes, words)
+    parts = source.parts(vocabulary.encode(corpus.text))
     network = text.build_network(model, vocabulary.size)
     print(f"network: {network}")
     print(
-        f"training on {len(parts.train):,} {vocabulary.unit}s, "
-        f"validation on the {len(parts.validation):,} of the {parts.name}"
+        f"training on {parts.train.size:,} {vocabulary.unit}s, "
+        f"validation on the {parts.validation.size:,} of the {parts.name}"
     )
 
     record = text.training_record(network, vocabulary, training, corpus, parts)
@@ -112,7 +110,9 @@ def train(
         if find_earlier(checkpoints, saving.resume):
             beginning = text.resume(checkpoints, metrics, record, network, training)
         tell(beginning)
-        reports = text.fit(network, training, *parts[:2], start=beginning.point, stop=stop)
+        reports = text.fit(
+            *(network, training, parts.train, parts.validation), start=beginning.point, stop=stop
+        )
         saved = text.kept(
             *(reports, checkpoints, metrics, record, training, saving.save_every),
             metrics_bytes=beginning.metrics_bytes,
@@ -125,9 +125,8 @@ def train(
     else:
         step, params = newest
         trained = text.LanguageModel(network, params, vocabulary)
-        origin = {"text": corpus.description, "split": parts.name, "held_out": source.held_out}
         try:
-            text.save(out, trained, **origin, step=step)
+            text.save(out, trained, **source.origin(corpus, parts), step=step)
             print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
         except InputError as error:
             if stopped is None:
@@ -141,58 +140,206 @@ def train(
         raise stopped
     draw(history, picture)
     print_loss(trained, parts)
-    print_text(trained, "", length, temperature, streams=1, seed=training.seed)
+    beginning = vocabulary.beginning
+    text.show(beginning, text.write(trained, beginning, writing, jax.random.key(training.seed)))
 
 
 def sample(
+    writing: text.WriteConfig,
+    unknown: text.UnknownConfig,
     model: Path = DEFAULT_MODEL,
     prompt: str = "",
-    length: int = 1000,
-    temperature: float = 0.8,
+    prompt_file: Path | None = None,
     streams: int = 1,
     seed: int = 0,
+    interactive: bool = False,
 ) -> None:
     """Write text with a trained model.
 
     Args:
+        writing: How to write.
+        unknown: What becomes of what the vocabulary does not know.
         model: The model file.
         prompt: What to continue; a new line if empty.
-        length: Characters to write.
-        temperature: 0 writes the most likely character each time; 1 writes as the model learned.
+        prompt_file: A text file to continue instead.
         streams: How many texts to write side by side.
         seed: The same seed writes the same text.
+        interactive: Continue one line of input after the other, until there are no more.
     """
-    if streams < 1:
-        raise InputError(f"streams is {streams}; give a positive number.")
-    check_request(length, temperature, seed)
-    print_text(text.load(model), prompt, length, temperature, streams, seed)
+    check_seed(seed)
+    if (prompt != "") + (prompt_file is not None) + interactive > 1:
+        raise InputError("give one of --prompt, --prompt-file and --interactive.")
+    writing.check(text.ByteVocabulary())
+    trained = text.load(model)
+    policy = unknown.policy(trained.vocabulary)
+    key = jax.random.key(seed)
+    if interactive:
+        return text.converse(trained, sys.stdin, writing, key, streams, policy)
+    if prompt_file is not None:
+        prompt = text.read_text(prompt_file).text
+    prompt = prompt or trained.vocabulary.beginning
+    text.show(prompt, text.write(trained, prompt, writing, key, streams, policy))
 
 
-def evaluate(source: Source, model: Path = DEFAULT_MODEL) -> None:
+def evaluate(
+    source: text.SourceConfig,
+    unknown: text.UnknownConfig,
+    model: Path = DEFAULT_MODEL,
+    part: Literal["validation", "test"] = "validation",
+    adapt: float | None = None,
+    adapt_decay: float = 0.0,
+    adapt_window: int = 20,
+    adapt_rms: bool = False,
+) -> None:
     """Measure the loss of a trained model on the held-out part of a text.
 
     Args:
-        source: The text, and the part at its end that is read.
+        source: The text, and the part of it that is read.
+        unknown: What becomes of what the vocabulary does not know.
         model: The model file.
+        part: Which part; only the split 80/10/10 has a test.
+        adapt: Also go on learning from what was read, at this rate (dynamic evaluation).
+        adapt_decay: How strongly the parameters are drawn back to those of the file, from 0 to 1.
+        adapt_window: How much to read between two updates.
+        adapt_rms: Learn in units of each parameter's usual gradient on the rest of the text.
     """
+    if part == "test" and source.split != "80/10/10":
+        raise InputError(f"the split {source.split} has no test part: give --split 80/10/10.")
+    if adapt is not None:
+        text.descent(adapt, adapt_decay)  # refuses what is out of range
+        if adapt_window < 1:
+            raise InputError(f"the window of adapting is {adapt_window}; give a positive number.")
     trained = text.load(model)
-    corpus = read(source, as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
+    policy = unknown.policy(trained.vocabulary)
+    corpus = source.read(as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
     print(f"text: {corpus.description}")
-    print_origin(model_file.load_model(model).metadata, corpus, source.held_out)
-    print_loss(trained, text.split(trained.vocabulary.encode(corpus.text), source.held_out))
+    parts = source.parts(policy(trained.vocabulary, corpus.text))
+    note = source.note(model_file.load_model(model).metadata, corpus, parts)
+    if note is not None:
+        print(note)
+    print_loss(trained, parts, part)
+    if adapt is None:
+        return
+    network, params, _ = trained
+    if adapt_rms:
+        sizes = text.gradient_sizes(network, params, parts.train, window=adapt_window)
+        rule = text.rms(adapt, adapt_decay, sizes)
+    else:
+        rule = text.descent(adapt, adapt_decay)
+    held_out = getattr(parts, part)
+    nats = text.evaluate_dynamically(network, params, held_out, rule, adapt_window)
+    print(
+        f"adapting every {adapt_window} {trained.vocabulary.unit}s: {nats:.4f} nats = "
+        f"{bits(nats):.4f} bits (dynamic evaluation; not to be compared with a model at rest)"
+    )
 
 
-def check_request(length: int, temperature: float, seed: int):
+def score(
+    unknown: text.UnknownConfig,
+    model: Path = DEFAULT_MODEL,
+    sentence: str | None = None,
+    text_file: Path | None = None,
+) -> None:
+    """Print how probable each character of a text is, given those before it.
+
+    Args:
+        unknown: What becomes of what the vocabulary does not know.
+        model: The model file.
+        sentence: The text.
+        text_file: A file with the text.
+    """
+    if (sentence is None) == (text_file is None):
+        raise InputError("there is no text to score, or two: give --sentence or --text-file.")
+    trained = text.load(model)
+    if text_file is not None:
+        as_bytes = isinstance(trained.vocabulary, text.ByteVocabulary)
+        sentence = text.SourceConfig(text=text_file).read(as_bytes).text
+    tokens = unknown.policy(trained.vocabulary)(trained.vocabulary, sentence)
+    _, log_probs = text.log_probabilities(trained.network, trained.params, tokens)
+    for token, log_prob in zip(tokens[1:], log_probs, strict=True):
+        print(f"{log_prob:.4f}\t{trained.vocabulary.decode([token])!r}")
+    print(
+        f"{log_probs.sum():.4f} nats in all, {log_probs.mean():.4f} per {trained.vocabulary.unit} "
+        "after the first"
+    )
+
+
+def look(
+    source: text.SourceConfig,
+    unknown: text.UnknownConfig,
+    model: Path = DEFAULT_MODEL,
+    sentence: str | None = None,
+    length: int = 1500,
+    state: str | None = None,
+    units: tuple[int, ...] = (),
+    out: Path | None = None,
+) -> None:
+    """Draw what a trained model thinks of a text: its surprise, its hidden units, its training.
+
+    Args:
+        source: The text, of which the beginning of the validation part is read.
+        unknown: What becomes of what the vocabulary does not know.
+        model: The model file.
+        sentence: A text to read instead.
+        length: How many characters to read at most.
+        state: Whose units to draw, such as "layers.1.h"; those of the last layer if not given.
+        units: Which of them; the three in which there is most to see if not given.
+        out: Where the page goes, the pictures beside it; beside the model if not given.
+    """
+    if length < 2:
+        raise InputError(f"length is {length}; give at least 2.")
+    out = model.with_suffix(".html") if out is None else out
+    surprise, drawn = (out.with_name(f"{out.stem}.{name}.png") for name in ("surprise", "units"))
+    check_kept(source, out, surprise, drawn)
+    if out.exists() and model.exists() and out.samefile(model):
+        raise InputError(
+            f"'{out}' is the model itself and would be overwritten: give another --out."
+        )
+    trained = text.load(model)
+    policy = unknown.policy(trained.vocabulary)
+    if sentence is not None:
+        tokens = policy(trained.vocabulary, sentence)
+    else:
+        corpus = source.read(as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
+        tokens = source.parts(policy(trained.vocabulary, corpus.text)).validation
+        tokens = tokens if tokens.ndim == 1 else tokens[:, 0]
+    reading = text.look(trained, tokens[:length])
+    if state is None and reading.units:
+        state = list(reading.units)[-1]
+    if state is not None:
+        text.check_units(reading, state, units)
+    curve = training_curve(model.with_name(f"{model.stem}.metrics.jsonl"))
+    sections = text.surprise_section(reading), text.units_section(reading)
+    text.write_page(out, model.name, *sections, text.losses_section(*curve))
+    print(f"page: {out}")
+    try:
+        text.plot_surprise(surprise, reading)
+        print(f"picture of the surprise: {surprise}")
+        if state is not None:
+            text.plot_units(drawn, reading, state, units)
+            print(f"picture of the units: {drawn}")
+    except MissingExtraError as missing:
+        print(f"no pictures: {missing}")
+
+
+def training_curve(metrics: Path) -> tuple[list, list, list]:
+    """Steps, training and validation losses, as far as there is a file that tells them."""
+    try:
+        reports = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+        rows = [(each["step"], each["loss"], each["validation_loss"]) for each in reports]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], [], []
+    rows = [row for row in rows if None not in row]  # where every update was left out
+    return tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [])
+
+
+def check_seed(seed: int):
     """Refuse now what would otherwise be refused after the training."""
-    if length < 0:
-        raise InputError(f"length is {length}; give 0 or more.")
-    if not 0 <= temperature < float("inf"):
-        raise InputError(f"temperature is {temperature}; give a number from 0 upwards.")
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed is {seed}; give a whole number from 0 to {MAX_SEED}.")
 
 
-def check_kept(source: Source, *outputs: Path):
+def check_kept(source: text.SourceConfig, *outputs: Path):
     """Refuse to write over the text, whatever name or link leads to it."""
     for output in outputs:
         if source.text is not None and output.exists() and output.samefile(source.text):
@@ -250,49 +397,17 @@ def draw(history, picture):
         print(f"no picture of the losses: {missing}")
 
 
-def read(source: Source, as_bytes: bool) -> text.Corpus:
-    """The text that the command line names."""
-    if source.text is None:
-        return text.standard_library_source(source.limit)
-    return text.read_bytes(source.text) if as_bytes else text.read_text(source.text)
-
-
-def print_loss(model: text.LanguageModel, parts: text.Split):
-    """Print the loss on the whole held-out part."""
-    nats = text.evaluate(model.network, model.params, parts.validation)
+def print_loss(model: text.LanguageModel, parts: text.Split, part: str = "validation"):
+    """Print the loss on the whole of a held-out part."""
+    held_out = getattr(parts, part)
+    nats = text.evaluate(model.network, model.params, held_out)
     unit = model.vocabulary.unit
     print(
-        f"validation loss on the {parts.name}: {nats:.4f} nats = {bits(nats):.4f} bits "
-        f"per {unit} ({len(parts.validation):,} {unit}s, the carry handed on throughout)"
+        f"{part} loss on the {parts.name}: {nats:.4f} nats = {bits(nats):.4f} bits "
+        f"per {unit} ({held_out.size:,} {unit}s, the carry handed on throughout)"
     )
-
-
-def print_origin(metadata, corpus: text.Corpus, held_out: float):
-    """Print what the model was trained on, unless it is this text with the same part held out."""
-    learned = metadata.get("text", "a text that its file does not name")
-    share = metadata.get("held_out", "an unknown share")
-    same = learned == corpus.description
-    if same and share == held_out:
-        return
-    line = f"note: the model was trained on {learned}, with {share} of it held out at its end"
-    if same and isinstance(share, float) and held_out < share:
-        print(f"{line}; what is measured here is a part of that")
-    else:
-        print(f"{line}; what is measured here may include what it learned from")
-
-
-def print_text(model: text.LanguageModel, prompt, length, temperature, streams, seed):
-    """Print the first stream as it is written, the others after it."""
-    prompt = prompt or model.vocabulary.beginning
-    pieces = text.generate(*model, [prompt] * streams, length, jax.random.key(seed), temperature)
-    print(prompt, end="", flush=True)
-    others = []
-    for first, *rest in pieces:
-        print(first, end="", flush=True)
-        others.append(rest)
-    print()
-    for stream, written in enumerate(zip(*others, strict=True), start=2):
-        print(f"\n--- stream {stream} ---\n{prompt}{''.join(written)}")
+    if isinstance(model.vocabulary, text.WordVocabulary):
+        print(f"of these {(held_out == 0).mean():.1%} are unknown words, all taken for one")
 
 
 def main() -> int:
@@ -303,7 +418,7 @@ def main() -> int:
     sys.stderr = sys.stderr or open_nowhere()
     # A terminal that cannot show a character shows a question mark instead of an error.
     sys.stdout.reconfigure(errors="replace")
-    commands = {"train": train, "sample": sample, "evaluate": evaluate}
+    commands = {function.__name__: function for function in (train, sample, evaluate, score, look)}
     if sys.argv[1:] and not sys.argv[1].startswith("-") and sys.argv[1] not in commands:
         return complain(unknown_command(sys.argv[1], list(commands)), status=2)
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)

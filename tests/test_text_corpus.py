@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from jaxrnn.errors import CorpusError
-from jaxrnn.text import corpus, read_bytes, read_text, split, standard_library_source
+from jaxrnn.text import (
+    corpus,
+    read_bytes,
+    read_text,
+    split,
+    standard_library_source,
+)
 
 
 def test_the_standard_library_is_deterministic_limited_and_described():
@@ -89,8 +95,9 @@ def test_what_is_not_utf_8_is_located(tmp_path):
 
 def test_the_end_is_held_out_in_one_piece():
     tokens = np.arange(1005)
-    train, validation, name = split(tokens, held_out=0.2)
+    train, validation, test, name = split(tokens, held_out=0.2)
     np.testing.assert_array_equal(np.concatenate([train, validation]), tokens)
+    assert test.size == 0
     assert len(validation) == 201 and name == "last 20% of the text"
     assert len(split(tokens, held_out=1.0).validation) == 1005
 

@@ -1,4 +1,4 @@
-"""Where text comes from, and which part of it is held out."""
+"""Where text comes from."""
 
 import errno
 import hashlib
@@ -8,8 +8,6 @@ import stat
 import sysconfig
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from jaxrnn.errors import CorpusError
 
@@ -26,14 +24,6 @@ class Corpus(NamedTuple):
 
     text: str | bytes
     description: str
-
-
-class Split(NamedTuple):
-    """A sequence in two parts, and the name of the way it was parted."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    name: str
 
 
 def standard_library_source(limit: int = 3_000_000) -> Corpus:
@@ -151,34 +141,3 @@ def read_text(path: str | Path) -> Corpus:
     if not text:
         raise CorpusError(f"'{path}' holds nothing but a byte-order mark.")
     return Corpus(text=text, description=f"'{path}', {len(text):,} characters")
-
-
-def split(tokens, held_out: float = 0.1) -> Split:
-    """Hold out the end of a sequence, in one piece, so that no window overlaps the other part.
-
-    Args:
-      tokens: [time].
-      held_out: share of the sequence at its end, above 0 and at most 1.
-
-    Raises:
-      CorpusError: if the share is out of range or holds out fewer than two tokens.
-
-    Example:
-      >>> train, validation, name = split(np.arange(100))
-      >>> len(train), len(validation), name
-      (90, 10, 'last 10% of the text')
-    """
-    if not 0 < held_out <= 1:
-        raise CorpusError(f"held out is {held_out}; give a share above 0 and at most 1.")
-    tokens = np.asarray(tokens)
-    boundary = len(tokens) - round(len(tokens) * held_out)
-    if len(tokens) - boundary < 2:
-        raise CorpusError(
-            f"{held_out:.0%} of {len(tokens):,} tokens leave {len(tokens) - boundary} to validate "
-            "on, but a prediction needs at least 2: give more text."
-        )
-    return Split(
-        train=tokens[:boundary],
-        validation=tokens[boundary:],
-        name=f"last {held_out:.0%} of the text",
-    )

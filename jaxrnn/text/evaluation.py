@@ -1,7 +1,8 @@
-"""The loss of a language model on a text, as one unbroken sequence."""
+"""What a language model makes of a text, read as one unbroken sequence."""
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +11,20 @@ import optax
 
 import jaxrnn
 from jaxrnn.errors import CorpusError, InputError
+from jaxrnn.training.losses import widen
 
 
 def evaluate(network, params, tokens, window: int = 1024) -> float:
     """Mean cross-entropy of each token after the first, in nats, the carry handed on throughout.
 
-    The text is read from its beginning to its end as one stream, and each target counts once. The
+    A text is read from its beginning to its end as one stream, and each target counts once. The
     result does not depend on `window` beyond rounding, nor on any batch size.
 
     Args:
       network: a layer from tokens to logits.
       params: its parameters.
-      tokens: [time]; at least two.
-      window: tokens read in one compiled call.
+      tokens: [time, *streams]; at least two instants. Several streams are several texts.
+      window: instants read in one compiled call.
 
     Returns:
       Nats per token.
@@ -37,26 +39,89 @@ def evaluate(network, params, tokens, window: int = 1024) -> float:
       >>> round(evaluate(network, params, [0, 3, 1, 2, 0]), 5) == round(math.log(4), 5)
       True
     """
+    _, log_probs = log_probabilities(network, params, tokens, window=window)
+    # Summed exactly: a million float32 numbers, added up in float32, are right to 4 digits.
+    return -math.fsum(log_probs.ravel()) / log_probs.size
+
+
+def log_probabilities(
+    network, params, tokens, carry: Any = None, window: int = 1024
+) -> tuple[Any, np.ndarray]:
+    """The logarithm of the probability of each token after the first, given all before it.
+
+    A text may be read in parts: hand the carry on, and let each part begin with the token that the
+    one before ended with.
+
+    Args:
+      network: a layer from tokens to logits.
+      params: its parameters.
+      tokens: [time, *streams]; at least two instants.
+      carry: what came before; None for `network.start`.
+      window: instants read in one compiled call.
+
+    Returns:
+      carry: after all tokens but the last, which nothing has been predicted from yet.
+      log_probs: [time − 1, *streams], in nats; minus the surprise.
+
+    Raises:
+      InputError: if the window is not positive.
+      CorpusError: if there is no token to predict.
+
+    Example:
+      >>> network = jaxrnn.stack(jaxrnn.OneHot(4), jaxrnn.GRU(4, 8), jaxrnn.Linear(8, 4))
+      >>> params = network.init(jax.random.key(0))
+      >>> _, whole = log_probabilities(network, params, [0, 3, 1, 2, 0])
+      >>> carry, first = log_probabilities(network, params, [0, 3, 1])
+      >>> _, second = log_probabilities(network, params, [1, 2, 0], carry)
+      >>> bool(np.allclose(whole, np.concatenate([first, second])))
+      True
+    """
+    tokens = check_tokens(tokens, window)
+    carry = network.start(params, tokens.shape[1:]) if carry is None else carry
+    found = []
+    for start in range(0, len(tokens) - 1, window):
+        piece = tokens[start : start + window + 1]
+        # The last window is padded to full length, so that one compiled function serves them all.
+        rest = window + 1 - len(piece)
+        padded = np.pad(piece, [(0, rest)] + [(0, 0)] * (tokens.ndim - 1))
+        count = len(piece) - 1
+        carry, log_probs = _read(network, params, carry, padded[:-1], padded[1:], count)
+        found.append(log_probs[:count])
+    # Fetched at the end, so that the device need not wait for Python at every window.
+    return carry, np.concatenate(jax.device_get(found))
+
+
+def check_tokens(tokens, window: int) -> np.ndarray:
+    """The tokens of a text that can be read in windows, as an array.
+
+    Args:
+      tokens: [time, *streams].
+      window: instants read at once.
+
+    Raises:
+      InputError: if the window is not positive.
+      CorpusError: if there is no token to predict.
+    """
     tokens = np.asarray(tokens)
     if window < 1:
         raise InputError(f"window is {window}; give a positive number.")
     if len(tokens) < 2:
         raise CorpusError(f"the text has {len(tokens)} token(s); a prediction needs at least 2.")
-    carry = network.start(params)
-    sums = []
-    for start in range(0, len(tokens) - 1, window):
-        piece = tokens[start : start + window + 1]
-        count = len(piece) - 1
-        # The last window is padded to full length, so that one compiled function serves them all.
-        padded = np.pad(piece, (0, window + 1 - len(piece)))
-        carry, total = _sum_of_nats(network, params, carry, padded[:-1], padded[1:], count)
-        sums.append(total)
-    return math.fsum(map(float, sums)) / (len(tokens) - 1)
+    return tokens
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _sum_of_nats(network, params, carry, inputs, targets, count):
-    carry, logits = jaxrnn.unroll(network, params, inputs, carry)
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    nats = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    return carry, jnp.sum(jnp.where(jnp.arange(len(inputs)) < count, nats, 0))
+def _read(network, params, carry, inputs, targets, count):
+    lengths = jnp.full(inputs.shape[1:], count)
+    carry, logits = jaxrnn.unroll(network, params, inputs, carry, lengths=lengths)
+    return carry, -nats(logits, targets)
+
+
+def nats(logits, targets) -> jax.Array:
+    """The surprise of each target, at least in float32.
+
+    Args:
+      logits: [*any, tokens].
+      targets: [*any].
+    """
+    return optax.softmax_cross_entropy_with_integer_labels(widen("logits", logits), targets)

@@ -13,12 +13,12 @@ import jaxrnn
 from jaxrnn.errors import NonFiniteError
 from jaxrnn.text.evaluation import evaluate
 from jaxrnn.text.recipe import TrainConfig, check_config, make_optimizer
+from jaxrnn.text.splits import training_windows
 from jaxrnn.training import (
     GuardedMetrics,
     TrainState,
     accumulated,
     average_of,
-    contiguous_windows,
     cross_entropy,
     guard,
     init_state,
@@ -125,8 +125,8 @@ def fit(
     Args:
       network: a layer from tokens to logits.
       config: how to train.
-      train: [time]; the tokens to learn from.
-      validation: [time]; held-out tokens, of which the first 4,096 are read at each report.
+      train: [time]; the tokens to learn from; [time, streams] if they are in streams already.
+      validation: [time, *streams]; held out; the first 4,096 instants are read at each report.
       fold: how time is folded; `jaxrnn.folds.scan` for a cell that does not know its own backward
         step.
       start: where to go on from; the beginning if None.
@@ -143,7 +143,7 @@ def fit(
       Stopped: if `stop` says so.
     """
     check_config(config)
-    windows = contiguous_windows(train, config.batch, config.window)
+    windows = training_windows(train, config.batch, config.window)
     start = begin(network, config) if start is None else start
     train_step = _train_step(network, config, fold)
     return _reports(network, config, windows, validation[: PROBE + 1], train_step, start, stop)

@@ -17,11 +17,12 @@ from jaxrnn.cell import named_leaves
 from jaxrnn.checkpoint import Checkpoints, difference, load_checkpoint, read_record
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CheckpointError, CorruptFileError, NonFiniteError
-from jaxrnn.text.corpus import Corpus, Split
+from jaxrnn.text.corpus import Corpus
 from jaxrnn.text.fitting import Point, Report, Stopped, begin
 from jaxrnn.text.language_model import LanguageModel
 from jaxrnn.text.metrics import metrics_file, metrics_position, read_metrics
 from jaxrnn.text.recipe import TrainConfig
+from jaxrnn.text.splits import Split
 from jaxrnn.text.vocabulary import Vocabulary, vocabulary_from_description
 from jaxrnn.training import GuardedMetrics, average_of
 
@@ -63,7 +64,11 @@ def training_record(
         del training["steps"]
     return {
         "corpus": {"sha256": hashlib.sha256(raw).hexdigest()},
-        "split": {"train": len(parts.train), "validation": len(parts.validation)},
+        "split": {
+            "name": parts.name,
+            "train": len(parts.train),
+            "validation": len(parts.validation),
+        },
         "vocabulary": vocabulary.describe(),
         "network": describe(network),
         "training": training,

@@ -1,15 +1,23 @@
-"""Writing text: a jitted loop draws each token from the network's prediction and feeds it back."""
+"""Writing text: a compiled loop draws each token from the prediction and feeds it back."""
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-import jaxrnn
 from jaxrnn.errors import InputError, NonFiniteError
+from jaxrnn.text.prompts import read_prompts
+from jaxrnn.text.stop_strings import Stop, StopScanner
+from jaxrnn.text.tokens import Policy, refuse
+from jaxrnn.text.transforms import Transform, memory, transformed
 from jaxrnn.text.vocabulary import Vocabulary
+
+BLOCK = 32  # tokens whose random numbers are drawn together
+NOISE = 2**22  # random numbers held at once; of a large vocabulary fewer tokens are drawn together
 
 
 def generate(
@@ -20,7 +28,11 @@ def generate(
     length: int,
     key: jax.Array,
     temperature: float = 1.0,
-    chunk: int = 32,
+    chunk: int = 1024,
+    *,
+    transforms: Sequence[Transform] = (),
+    stops: Sequence[Stop] = (),
+    unknown: Policy = refuse,
 ) -> Iterator[tuple[str, ...]]:
     """Continue each prompt by `length` tokens, and hand the text out as it is written.
 
@@ -28,7 +40,10 @@ def generate(
 
     which draws from softmax(logits / temperature) without a division: temperature 0 is the most
     likely token. The random numbers belong to a stream and a position, so that the text does not
-    depend on `chunk`.
+    depend on `chunk`, nor a stream on the others.
+
+    Pieces are of 32 tokens at first and double from one to the next: the beginning is there at
+    once, and the loop is seldom left.
 
     Source: Maddison, Tarlow and Minka (2014), "A* Sampling", arXiv:1411.0030 (Gumbel-max trick).
 
@@ -40,17 +55,25 @@ def generate(
       length: tokens to write in each stream.
       key: the source of chance; the same key writes the same text.
       temperature: 0 or more; below 1 is more cautious, above 1 more adventurous.
-      chunk: tokens between two pieces of text.
+      chunk: the most tokens between two pieces of text.
+      transforms: what becomes of logits / temperature (at temperature 0 of the logits) before a
+        token is drawn, in this order: `top_k`, `top_p`, `repetition_penalty`, `forbid`, or
+        functions of your own.
+      stops: strings that end a stream, `stop_before` or `stop_after`; its further pieces are empty,
+        and all is over when every stream has ended.
+      unknown: what becomes of characters or words of a prompt that the vocabulary does not know:
+        `refuse`, `skip` or `replace(by)`.
 
     Returns:
       An iterator of pieces, each a tuple of one string per stream, without the prompts.
 
     Raises:
       InputError: if an argument is out of range.
-      VocabularyError: if a prompt holds an unknown character.
+      VocabularyError: if a prompt holds an unknown character, and `unknown` refuses it.
       NonFiniteError: if the network's prediction is not finite.
 
     Example:
+      >>> import jaxrnn
       >>> from jaxrnn.text.vocabulary import CharVocabulary
       >>> vocabulary = CharVocabulary("abc")
       >>> network = jaxrnn.stack(jaxrnn.OneHot(3), jaxrnn.GRU(3, 8), jaxrnn.Linear(8, 3))
@@ -60,11 +83,28 @@ def generate(
       [64, 16]
     """
     _check(prompts, length, temperature, chunk)
-    encoded = [vocabulary.encode(prompt) for prompt in prompts]
-    # Checked and warmed up here rather than in the generator below: errors come before the text.
-    carry, logits = _warm_up(network, params, encoded)
-    keys = jax.vmap(lambda stream: jax.random.fold_in(key, stream))(jnp.arange(len(prompts)))
-    return _pieces(network, params, vocabulary, carry, logits, keys, length, temperature, chunk)
+    transforms = tuple(transforms)
+    encoded = [unknown(vocabulary, prompt).astype(np.int32) for prompt in prompts]
+    if not all(map(len, encoded)):
+        raise InputError("there is nothing in the prompt that the vocabulary knows.")
+    # Read here rather than in the generator below: errors come before the text.
+    carry, logits = read_prompts(network, params, encoded)
+    if not np.isfinite(logits).all():
+        raise NonFiniteError("the network predicts no finite number after the prompt.", step=0)
+    back = memory(transforms)
+    recent = [np.pad(tokens, (back, 0), constant_values=-1)[len(tokens) :] for tokens in encoded]
+    state = _State(carry, logits, np.array(recent, np.int32))
+    block = max(1, min(BLOCK, chunk, NOISE // logits.size))
+    tokens = _tokens(network, transforms, block, chunk, length, params, state, key, temperature)
+    return _texts(tokens, [vocabulary.decoder() for _ in prompts], stops)
+
+
+class _State(NamedTuple):
+    """Where the streams stand; [streams] are the leading axes."""
+
+    carry: Any
+    logits: jax.Array  # of the next token
+    recent: jax.Array  # [streams, memory]
 
 
 def _check(prompts, length, temperature, chunk):
@@ -78,46 +118,67 @@ def _check(prompts, length, temperature, chunk):
         raise InputError(f"chunk is {chunk}; give a positive number.")
 
 
-def _warm_up(network, params, encoded):
-    """The carry and the prediction after each prompt, stacked along a new leading stream axis."""
-    ends = []
-    # One at a time, because prompts differ in length; equal ones are read once.
-    known = {tokens.tobytes(): jaxrnn.unroll(network, params, tokens) for tokens in encoded}
-    for tokens in encoded:
-        carry, logits = known[tokens.tobytes()]
-        ends.append((carry, logits[-1]))
-    carry, logits = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ends)
-    if not np.isfinite(logits).all():
-        raise NonFiniteError("the network predicts no finite number after the prompt.", step=0)
-    return carry, logits
+def _texts(pieces, decoders, stops):
+    scanners = [StopScanner(stops) for _ in decoders]
+    for tokens, final in pieces:
+        streams = zip(scanners, decoders, tokens, strict=True)
+        yield tuple(scan(decode(new, final=final), final=final) for scan, decode, new in streams)
+        if stops and all(scanner.ended for scanner in scanners):
+            return
 
 
-def _pieces(network, params, vocabulary, carry, logits, keys, length, temperature, chunk):
-    decoders = [vocabulary.decoder() for _ in keys]
-    for start in range(0, length, chunk):
-        carry, logits, tokens = _write(
-            network, chunk, params, carry, logits, keys, start, temperature
+def _tokens(network, transforms, block, chunk, length, params, state, key, temperature):
+    """Pieces [streams, time] of the tokens to write, each with whether it is the last."""
+    most = chunk // block
+    start, blocks = 0, 1
+    while start < length:
+        blocks = min(blocks, most, -(-(length - start) // block))
+        state, tokens = _write(
+            *(network, transforms, block, most, params, state, key, start, temperature, blocks)
         )
-        # The last piece is cut after the fact: a shorter loop would have to be compiled anew.
-        streams = np.asarray(tokens)[: length - start].T
-        final = start + chunk >= length
-        yield tuple(
-            decoder(stream, final=final) for decoder, stream in zip(decoders, streams, strict=True)
-        )
+        # The last block is cut after the fact: a shorter one would have to be compiled anew.
+        count = min(blocks * block, length - start)
+        start += count
+        yield np.asarray(tokens).reshape(most * block, -1)[:count].T, start >= length
+        blocks *= 2
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _write(network, chunk, params, carry, logits, keys, start, temperature):
-    def choose(key, position, logits):
-        # At least float32: in bfloat16 the noise would have too few values to be fair.
-        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        noise = jax.random.gumbel(jax.random.fold_in(key, position), logits.shape, logits.dtype)
-        return jnp.argmax(logits + jnp.asarray(temperature, logits.dtype) * noise)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _write(network, transforms, block, most, params, state, key, start, temperature, blocks):
+    """Write `blocks` blocks, at most `most`: the state after them, and [most, block, streams]."""
+    streams, size = state.logits.shape
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(streams))
+    # At least float32: in bfloat16 the noise would have too few values to be fair.
+    dtype = jnp.promote_types(state.logits.dtype, jnp.float32)
+    temperature = jnp.asarray(temperature, dtype)
 
-    def write_one(state, position):
-        carry, logits = state
-        token = jax.vmap(choose, in_axes=(0, None, 0))(keys, position, logits)
-        return network(params, carry, token), token
+    def noise(position):
+        def draw(key):
+            return jax.random.gumbel(jax.random.fold_in(key, position), (size,), dtype)
 
-    (carry, logits), tokens = jax.lax.scan(write_one, (carry, logits), start + jnp.arange(chunk))
-    return carry, logits, tokens
+        return temperature * jax.vmap(draw)(keys)
+
+    def choose(logits, recent, noise):
+        logits = logits.astype(dtype)
+        if transforms:
+            # Too cold to divide by: nothing but the most likely token is drawn anyway.
+            divisor = jnp.where(temperature > 1e-6, temperature, 1)
+            logits = transformed(transforms, logits / divisor, recent)
+            noise = noise / divisor
+        return jnp.argmax(logits + noise).astype(jnp.int32)
+
+    def write_one(state, noise):
+        tokens = jax.vmap(choose)(state.logits, state.recent, noise)
+        carry, logits = network(params, state.carry, tokens)
+        recent = jnp.concatenate([state.recent, tokens[:, None]], axis=1)[:, 1:]
+        return _State(carry, logits, recent), tokens
+
+    def write_block(number, written):
+        state, tokens = written
+        # All random numbers of a block at once: inside the loop they took longer than small cells.
+        noises = jax.vmap(noise)(start + number * block + jnp.arange(block))
+        state, new = lax.scan(write_one, state, noises)
+        return state, lax.dynamic_update_index_in_dim(tokens, new, number, axis=0)
+
+    tokens = jnp.zeros((most, block, streams), jnp.int32)
+    return lax.fori_loop(0, blocks, write_block, (state, tokens))

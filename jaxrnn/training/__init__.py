@@ -17,7 +17,7 @@ from jaxrnn.training.step import (
 )
 from jaxrnn.training.stopping import stop_signals
 from jaxrnn.training.two_biases import two_biases
-from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows
+from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows, stream_windows
 
 __all__ = [
     "GuardedMetrics",
@@ -44,6 +44,7 @@ __all__ = [
     "since",
     "sliding_windows",
     "stop_signals",
+    "stream_windows",
     "temporal_activation_penalty",
     "two_biases",
 ]
