@@ -11,25 +11,18 @@ Without `--text FILE` the text is the source code of Python's own standard libra
 """
 
 import dataclasses
-import difflib
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Literal
 
 import jax
+from command_line import Interrupted, complain, run
 
 from jaxrnn import model_file, text
 from jaxrnn.checkpoint import Checkpoints, Retention, open_checkpoints
 from jaxrnn.errors import CheckpointError, InputError, MissingExtraError, NonFiniteError
 from jaxrnn.training import average_of, bits, stop_signals
-
-try:
-    import tyro
-except ImportError:
-    sys.exit(str(MissingExtraError("tyro", extra="examples")))
 
 DEFAULT_MODEL = Path("char_lm.safetensors")
 MAX_SEED = 2**32 - 1  # JAX keeps the lowest 32 bits: larger seeds would only repeat these
@@ -47,15 +40,6 @@ class Saving:
     """How many of the newest checkpoints are kept."""
     keep_best: int = 1
     """How many of those with the lowest validation loss are kept."""
-
-
-class Interrupted(Exception):
-    """A signal asked training to stop."""
-
-    def __init__(self, number: int):
-        """Keep the number."""
-        super().__init__("interrupted" if number == signal.SIGINT else "terminated")
-        self.status = 128 + number
 
 
 def train(
@@ -410,54 +394,5 @@ def print_loss(model: text.LanguageModel, parts: text.Split, part: str = "valida
         print(f"of these {(held_out == 0).mean():.1%} are unknown words, all taken for one")
 
 
-def main() -> int:
-    """Run the command line; what the user can mend is one sentence and exit status 2."""
-    # Closed streams (`>&-`) are None. Without an output the work is still done; without an error
-    # stream, `print` would put the complaints among the output.
-    sys.stdout = sys.stdout or open_nowhere()
-    sys.stderr = sys.stderr or open_nowhere()
-    # A terminal that cannot show a character shows a question mark instead of an error.
-    sys.stdout.reconfigure(errors="replace")
-    commands = {function.__name__: function for function in (train, sample, evaluate, score, look)}
-    if sys.argv[1:] and not sys.argv[1].startswith("-") and sys.argv[1] not in commands:
-        return complain(unknown_command(sys.argv[1], list(commands)), status=2)
-    settings = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
-    try:
-        tyro.extras.subcommand_cli_from_dict(commands, description=__doc__, config=settings)
-    except InputError as error:
-        return complain(error, status=2)
-    except BrokenPipeError:
-        # Whoever read the output has enough. What is still buffered must not be tried again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (NonFiniteError, OSError) as error:
-        return complain(error, status=1)
-    except KeyboardInterrupt:
-        return complain("interrupted", status=130)
-    except Interrupted as interrupted:
-        return complain(interrupted, interrupted.status)
-    return 0
-
-
-def open_nowhere():
-    """A stream that forgets what is written to it."""
-    # Open until the process ends, like the stream that it stands for.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    return open(nowhere, "w", encoding="utf-8", closefd=False)
-
-
-def unknown_command(given: str, commands: list[str]) -> str:
-    """One sentence about a command that there is not, with the one that was probably meant."""
-    close = difflib.get_close_matches(given, commands, n=1)
-    if close:
-        return f"there is no command '{given}'; did you mean '{close[0]}'?"
-    return f"there is no command '{given}'; give one of {', '.join(commands)}."
-
-
-def complain(error, status: int) -> int:
-    """Print one sentence to standard error and hand the exit status on."""
-    print(f"error: {error}", file=sys.stderr)
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run([train, sample, evaluate, score, look], __doc__))
