@@ -48,7 +48,7 @@ from jaxrnn.cell import Layer, named_leaves, parameter_dtype
 from jaxrnn.errors import ConversionError, CorruptFileError, MissingExtraError, ModelFileError
 from jaxrnn.folds import scan
 from jaxrnn.networks import unroll
-from jaxrnn.networks.border import check_params
+from jaxrnn.networks.border import check_layer, check_params
 
 FORMAT = "1"
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -192,6 +192,7 @@ def save(
       True
     """
     _check_flatbuffers()
+    check_layer(network)
     check_params(network, params)
     if not platforms or not set(platforms) <= set(_KNOWN_PLATFORMS):
         raise ConversionError(
@@ -253,6 +254,7 @@ def load(path: str | Path) -> Artifact:
         start, forward = (
             jax_export.deserialize(bytearray(members[f"{name}.stablehlo"])) for name in _PROGRAMS
         )
+        dtype = jnp.dtype(config["xs"]["dtype"])
     except ModelFileError as error:
         raise type(error)(f"'{path}': {error}") from error
     except Exception as error:  # the digest was right, so this was written so
@@ -260,7 +262,6 @@ def load(path: str | Path) -> Artifact:
             f"'{path}' cannot be read by jax {jax.__version__}: write it anew with this version "
             f"({error})."
         ) from error
-    dtype = config["xs"]["dtype"]
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ModelFileError(
             f"'{path}' computes in {dtype}, which this JAX would round: call "
@@ -283,7 +284,7 @@ def _programs(network, params, with_lengths, platforms):
 
     def forward(carry, xs, lengths=None):
         carry = structure.unflatten([carry[name] for name, _ in named_leaves(row)])
-        # The other folds choose by the number of rows, which a program for any number cannot.
+        # The derivative is no part of the program, and other folds choose by the number of rows.
         carry, ys = unroll(network, params, xs, carry, lengths=lengths, fold=scan)
         return dict(named_leaves(carry)), ys
 

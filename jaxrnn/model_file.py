@@ -21,6 +21,7 @@ from jaxrnn.atomic_file import check_writable as check_writable
 from jaxrnn.cell import Layer, named_leaves, specification
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CorruptFileError, ModelFileError
+from jaxrnn.networks.border import check_layer
 
 FORMAT = "1"
 _TEXTS = ("jaxrnn_format", "network", "metadata")  # header entries under the digest
@@ -47,6 +48,7 @@ def save_model(path: str | Path, network: Layer, params: Any, **metadata: Any) -
       **metadata: JSON-able values to keep beside them.
 
     Raises:
+      TypeError: if `network` is no cell and no network.
       ModelFileError: if the parameters are not the network's, something cannot be described, or the
         file cannot be written.
 
@@ -60,6 +62,7 @@ def save_model(path: str | Path, network: Layer, params: Any, **metadata: Any) -
       >>> network, metadata
       (GRU(input_size=3, hidden_size=4), {'note': 'untrained'})
     """
+    check_layer(network)
     # Contiguous, because safetensors writes the memory of a transposed array as it lies.
     leaves = named_leaves(params)
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in leaves}

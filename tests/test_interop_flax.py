@@ -296,18 +296,6 @@ def test_a_network_of_numpy_arrays_and_of_partitioned_parameters():
     assert_close(import_linen(module, boxed).params, expected)
 
 
-def test_no_buffer_is_shared():
-    """A training step that donates its parameters leaves the others as they are."""
-    network = jaxrnn.stack(jaxrnn.Elman(INPUT, 4), jaxrnn.Linear(4, 2))
-    params = random_params(network)
-    module, variables = export_linen(network, params)
-    other = export_nnx(network, params)
-    trees = [params, variables, import_linen(module, variables).params]
-    trees += [nnx.state(other, nnx.Param), import_nnx(other).params]
-    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(trees)]
-    assert len(pointers) == len(set(pointers))
-
-
 def test_carries_go_and_come_back():
     network = jaxrnn.stack(
         jaxrnn.bidirectional(jaxrnn.LSTM(3, 4), jaxrnn.GRU(3, 4)),

@@ -227,7 +227,7 @@ def test_the_gru_of_nnx_has_no_bias_within_the_reset_gate():
 def test_parameters_that_are_not_the_networks():
     cell = jaxrnn.LSTM(3, 4)
     params = cell.init(jax.random.key(0))
-    with pytest.raises(ConversionError, match="export_linen: .*`bias` has shape"):
+    with pytest.raises(ConversionError, match="LSTM.*`bias` has shape"):
         export_linen(cell, params._replace(bias=jnp.ones(3)))
     with pytest.raises(ConversionError, match="have several dtypes"):
         export_nnx(cell, params._replace(bias=params.bias.astype(jnp.float16)))

@@ -374,12 +374,10 @@ def test_what_keras_cannot_express_is_refused(network, message, key):
             export_keras(layer, layer.init(key))
 
 
-def test_parameters_without_numbers_or_of_another_network_are_refused(key):
+def test_parameters_of_another_network_are_refused(key):
     cell = jaxrnn.LSTM(3, 4)
     with pytest.raises(ConversionError, match=r"parameter `input_kernel` .*\(5, 16\)"):
         export_keras(cell, jaxrnn.LSTM(5, 4).init(key))
-    with pytest.raises(ConversionError, match="traced values without numbers"):
-        jax.jit(lambda params: export_keras(cell, params))(cell.init(key))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own

@@ -70,6 +70,7 @@ NETWORKS = {
         jaxrnn.Embedding(7, 3), jaxrnn.LSTM(3, 4), jaxrnn.GRU(4, 5), jaxrnn.Linear(5, 7)
     ),
     "one hot": jaxrnn.stack(jaxrnn.OneHot(7), jaxrnn.GRU(7, 4), jaxrnn.Linear(4, 7)),
+    "nothing recurrent": jaxrnn.Linear(3, 4),
 }
 # What is written acts without noise, so it is read as another network of the same function.
 OTHER = {

@@ -8,6 +8,7 @@ the same (i, f, g, o and r, z, n), and so is the GRU, which resets after the pro
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxrnn.cell import Layer
 from jaxrnn.cells import GRU, LSTM, Elman, GRUParams, LSTMParams, ResetBeforeGRU
@@ -196,7 +197,9 @@ def _export(equinox, layer, params):
     # Only the make of the module is wanted, not the numbers that it would draw.
     blank = equinox.filter_eval_shape(kind, *sizes, key=jax.random.key(0))
     return equinox.tree_at(
-        lambda module: [getattr(module, name) for name in weights], blank, [*weights.values()]
+        lambda module: [getattr(module, name) for name in weights],
+        blank,
+        [jnp.array(weight) for weight in weights.values()],
     )
 
 

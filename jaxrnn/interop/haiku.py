@@ -129,7 +129,7 @@ def export_haiku(
             "layer that has weights."
         )
     return {
-        name + below: weights
+        name + below: {weight: jnp.array(numbers) for weight, numbers in weights.items()}
         for name, (_, modules) in zip(names, exported, strict=True)
         for below, weights in modules.items()
     }

@@ -5,8 +5,9 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrnn.cell import Layer
+from jaxrnn.cell import Layer, named_leaves
 from jaxrnn.errors import ConversionError
 from jaxrnn.interop.parts import Part
 from jaxrnn.networks import (
@@ -75,7 +76,9 @@ def check_shapes(
 
 
 def exact(what: str, numbers: Any) -> jax.Array:
-    """An array as one of JAX's, in the dtype it has.
+    """A copy of an array as one of JAX's, in the dtype it has.
+
+    It shares no memory, so that a training step may donate either side and leave the other whole.
 
     Args:
       what: what it is, for messages.
@@ -100,7 +103,7 @@ def exact(what: str, numbers: Any) -> jax.Array:
             f"{jax.dtypes.canonicalize_dtype(dtype)}: call "
             'jax.config.update("jax_enable_x64", True) first.'
         )
-    return jnp.asarray(numbers)
+    return jnp.array(numbers)
 
 
 def listed(items: Iterable[str], most: int = 12) -> str:
@@ -116,7 +119,11 @@ def listed(items: Iterable[str], most: int = 12) -> str:
 
 
 def belongs(network: Layer, params: Any) -> None:
-    """Raise `ConversionError` unless these are parameters of the network.
+    """Raise unless this is a network, and these are parameters of it, with numbers.
+
+    Raises:
+      TypeError: if it is no cell and no network.
+      ConversionError: if the parameters are another's, or shapes alone.
 
     Example:
       >>> import jaxrnn
@@ -127,6 +134,26 @@ def belongs(network: Layer, params: Any) -> None:
         border.check_params(network, params)
     except (TypeError, ValueError, AttributeError) as error:
         raise ConversionError(str(error)) from error
+    for name, leaf in named_leaves(params):
+        if not isinstance(leaf, jax.Array | np.ndarray):
+            raise ConversionError(
+                f"{network!r}: parameter `{name}` is a {type(leaf).__name__}; expected an array of "
+                "numbers, as from layer.init(key)."
+            )
+
+
+def check_known(params: Any) -> None:
+    """Raise `ConversionError` if parameters are traced, for libraries that need numbers at once.
+
+    Example:
+      >>> check_known({"bias": jnp.zeros(3)})
+    """
+    for name, leaf in named_leaves(params):
+        if isinstance(leaf, jax.core.Tracer):
+            raise ConversionError(
+                f"parameter `{name}` is a traced value without numbers, as inside jax.jit; convert "
+                "outside of it."
+            )
 
 
 def chain(links: Sequence[Part]) -> tuple[Stack, StackParams]:

@@ -12,8 +12,8 @@ from jaxrnn.errors import ConversionError
 from jaxrnn.interop.flax.layout import own_dtype, write
 from jaxrnn.interop.flax.library import Library
 from jaxrnn.interop.parts import parts
+from jaxrnn.interop.weights import belongs
 from jaxrnn.networks import Bidirectional, OneHot, Reverse, concatenate
-from jaxrnn.networks.border import check_params
 
 # Why a layer of ours has no module in Flax.
 _NOT_IN_FLAX = {
@@ -36,10 +36,7 @@ class Written(NamedTuple):
 
 def to_module(library: Library, what: str, network: Layer, params: Any) -> Written:
     """A module that does what a network does without a key."""
-    try:
-        check_params(network, params)
-    except (TypeError, ValueError) as error:
-        raise ConversionError(f"{what}: {error}") from error
+    belongs(network, params)
     chain = list(parts(network, params))
     if not chain:
         raise ConversionError(

@@ -11,7 +11,7 @@ from jaxrnn.errors import ConversionError
 from jaxrnn.interop.gates import reorder
 from jaxrnn.interop.keras.library import activations, the_library
 from jaxrnn.interop.parts import parts
-from jaxrnn.interop.weights import belongs, refuse
+from jaxrnn.interop.weights import belongs, check_known, refuse
 from jaxrnn.networks import (
     Bidirectional,
     Dropout,
@@ -56,11 +56,7 @@ def export_keras(network: Layer, params: Any) -> Any:
     """
     keras = the_library()
     belongs(network, params)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(params)):
-        raise ConversionError(
-            "the parameters are traced values without numbers, as inside jax.jit; call "
-            "export_keras outside of it."
-        )
+    check_known(params)
     dtype = str(parameter_dtype(params))
     exported = [_export(keras, layer, own, dtype) for layer, own in parts(network, params, True)]
     if network.takes_tokens:
@@ -157,7 +153,8 @@ def _export_cell(keras, layer, params):
 
 
 def _arrays(*leaves):
-    return [np.asarray(leaf) for leaf in leaves if leaf is not None]
+    # Copies, because Keras on JAX would go on with the same memory, and donate it to its training.
+    return [np.array(leaf) for leaf in leaves if leaf is not None]
 
 
 _REASONS = {

@@ -14,7 +14,7 @@ from jaxrnn.errors import ConversionError
 from jaxrnn.interop.onnx.emit import Writer, emit, without_padding
 from jaxrnn.interop.onnx.files import library, write_model
 from jaxrnn.interop.onnx.importer import import_onnx
-from jaxrnn.networks.border import check_layer, check_params
+from jaxrnn.interop.weights import belongs, check_known
 from jaxrnn.text.language_model import LanguageModel
 from jaxrnn.text.vocabulary import vocabulary_from_description
 
@@ -63,7 +63,7 @@ def export_onnx(
 
     Raises:
       MissingExtraError: if onnx is not installed.
-      ConversionError: if ONNX has no operator for a layer.
+      ConversionError: if ONNX has no operator for a layer, or the parameters are not the network's.
       ModelFileError: if the file cannot be written.
 
     Example:
@@ -77,8 +77,8 @@ def export_onnx(
       True
     """
     onnx = library()
-    check_layer(network)
-    check_params(network, params)
+    belongs(network, params)
+    check_known(params)
     writer = Writer(onnx, _dtype(params))
     graph = _graph(writer, network, params, lengths, carry)
     is_bfloat16 = writer.dtype == jnp.bfloat16

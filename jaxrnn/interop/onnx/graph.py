@@ -96,10 +96,11 @@ def _roles(nodes):
     makers = {output: node for node in nodes for output in node.outputs}
     roles = {}
     for node in nodes:
-        if node.operator not in CARRIES:
-            continue
         states = "batch first" if node.attributes.get("layout") == 1 else "states"
-        for place, role in ((4, "lengths"), (5, states), (6, states)):
+        recurrent = ((4, "lengths"), (5, states), (6, states))
+        # Outputs of padding become zero where instants are not less than lengths.
+        compared = ((1, "lengths"),) if node.operator == "Less" else ()
+        for place, role in recurrent if node.operator in CARRIES else compared:
             names, seen = list(node.inputs[place : place + 1]), set()
             while names:
                 name = names.pop()

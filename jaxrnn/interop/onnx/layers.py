@@ -154,14 +154,18 @@ def _reduce_sum(walk, node, value, axes=None):
 
 def _range(walk, node, start, limit, step):
     del node
+    time = walk.time or 0  # Where no node is recurrent, it is here that time shows.
     known = isinstance(limit, np.ndarray) and limit.size == 1
-    if not (known and limit.item() == f"axis {walk.time}" and start == 0 and step == 1):
+    if not (known and limit.item() == f"axis {time}" and start == 0 and step == 1):
         raise ConversionError("it counts something else than instants.")
+    walk.time = time
     return Flags("instants", ("time",))
 
 
 def _are_lengths(walk, value):
-    return isinstance(value, Lengths) and walk.lengths is not None and value.same(walk.lengths)
+    if isinstance(value, Lengths) and walk.lengths is None:
+        walk.lengths = value
+    return isinstance(value, Lengths) and value.same(walk.lengths)
 
 
 def _less(walk, node, instants, lengths):
