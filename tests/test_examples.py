@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tyro
+from compilation import QUICK
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -25,7 +26,7 @@ SCRIPTS = {
 
 
 def run(script, *arguments, block_matplotlib=False, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **QUICK}
     if block_matplotlib:
         (cwd / "matplotlib.py").write_text("raise ImportError")
         environment["PYTHONPATH"] = os.pathsep.join([str(cwd), str(ROOT)])

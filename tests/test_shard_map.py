@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 
+from compilation import FLAGS, QUICK
+
 PROGRAM = """
 import jax
 
@@ -93,9 +95,8 @@ print("ok")
 
 
 def test_gradients_of_a_sharded_batch():
-    environment = dict(
-        os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=2", JAX_PLATFORMS="cpu"
-    )
+    flags = f"{FLAGS} --xla_force_host_platform_device_count=2"
+    environment = os.environ | QUICK | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM],
         capture_output=True,
