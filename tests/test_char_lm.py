@@ -1,4 +1,7 @@
-"""The commands of `examples/char_lm.py`, as a user runs them: in processes of their own."""
+"""The commands of `examples/char_lm.py`, as a user runs them: in processes of their own.
+
+What they refuse, they refuse in this one.
+"""
 
 import json
 import os
@@ -12,10 +15,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from compilation import QUICK
 
 from jaxrnn import model_file, text
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "char_lm.py"
+sys.path[:0] = [str(SCRIPT.parent)]
+import char_lm  # noqa: E402
+
 SMALL = [
     *("--hidden-size", "16", "--embedding-size", "8", "--layers", "1", "--batch", "4"),
     *("--window", "16", "--steps", "30", "--report-every", "10", "--length", "40"),
@@ -24,6 +31,7 @@ SETTINGS = {
     "PYTHONPATH": str(SCRIPT.parents[1]),
     "PYTHONWARNINGS": "error",
     "JAX_PLATFORMS": "cpu",
+    **QUICK,
 }
 WRITTEN = "the quick brown fox jumps over the lazy dog\n" * 50
 
@@ -49,12 +57,19 @@ def run(folder, *arguments):
     return process.returncode, out, "".join(lines)
 
 
-def refuse(folder, *arguments):
-    """The one sentence with which the command refuses its arguments."""
-    status, _, errors = run(folder, *arguments)
-    assert status == 2, errors
-    assert errors.startswith("error: ") and errors.count("\n") == 1 and "Traceback" not in errors
-    return errors
+@pytest.fixture
+def refuse(monkeypatch, capsys):
+    """The one sentence with which a command refuses its arguments, called as its process does."""
+
+    def call(folder, *arguments):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["char_lm.py", *map(str, arguments)])
+        assert char_lm.main() == 2
+        out, errors = capsys.readouterr()
+        assert errors.startswith("error: ") and errors.count("\n") == 1, errors
+        return errors
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -194,13 +209,15 @@ def test_any_file_can_be_read_as_bytes(tmp_path):
     assert status == 0 and out.startswith("😀é")
 
 
-def test_the_default_text_is_the_standard_library(tmp_path):
+def test_the_default_text_is_the_standard_library(tmp_path, monkeypatch):
+    for name in QUICK:  # compiled as users have it compiled, this once
+        monkeypatch.delitem(SETTINGS, name)
     status, out, errors = run(tmp_path, "train", "--limit", "20000", *SMALL, "--steps", "10")
     assert status == 0 and not errors
     assert "standard library source of Python" in out and "(limit 20,000)" in out
 
 
-def test_help_and_typing_errors(tmp_path):
+def test_help_and_typing_errors(refuse, tmp_path):
     status, out, _ = run(tmp_path, "--help")
     assert status == 0 and all(command in out for command in ("train", "sample", "evaluate"))
     status, out, _ = run(tmp_path, "train", "--help")
@@ -211,7 +228,7 @@ def test_help_and_typing_errors(tmp_path):
     assert "give one of train, sample, evaluate" in refuse(tmp_path, "foo")
 
 
-def test_bad_texts(tmp_path):
+def test_bad_texts(refuse, tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "short").write_text("short " * 5)
     (tmp_path / "latin").write_bytes(b"caf\xe9 " * 999)
@@ -226,7 +243,7 @@ def test_bad_texts(tmp_path):
     assert "trained with --bytes reads any" in refuse(tmp_path, "train", "--text", "latin")
 
 
-def test_the_text_is_never_overwritten(tmp_path):
+def test_the_text_is_never_overwritten(refuse, tmp_path):
     """Neither by the model, nor by what goes beside it, nor through a link."""
     names = ("a.txt", "b.metrics.jsonl", "c.losses.png")
     for name, out in zip(names, ("./a.txt", "b.safetensors", "c.x"), strict=True):
@@ -250,7 +267,7 @@ def test_the_text_is_never_overwritten(tmp_path):
         ("--seed", "-1", "from 0 to 4294967295"),
     ],
 )
-def test_bad_requests_are_refused_before_the_text_is_read(tmp_path, flag, value, sentence):
+def test_bad_requests_are_refused_before_the_text_is_read(refuse, tmp_path, flag, value, sentence):
     assert sentence in refuse(tmp_path, "train", "--text", "missing", flag, value)
     assert not list(tmp_path.iterdir())
 
@@ -259,7 +276,7 @@ def test_bad_requests_are_refused_before_the_text_is_read(tmp_path, flag, value,
     ("flag", "value"),
     [("--steps", "0"), ("--batch", "-1"), ("--hidden-size", "0"), ("--limit", "0")],
 )
-def test_sizes_that_are_not_positive(tmp_path, flag, value):
+def test_sizes_that_are_not_positive(refuse, tmp_path, flag, value):
     sentence = refuse(tmp_path, "train", flag, value)
     assert "positive" in sentence and value in sentence
     assert not list(tmp_path.iterdir())
@@ -278,11 +295,11 @@ def test_sizes_that_are_not_positive(tmp_path, flag, value):
         ("--model", ".", "not a regular file"),
     ],
 )
-def test_bad_requests_for_text(trained, flag, value, sentence):
+def test_bad_requests_for_text(refuse, trained, flag, value, sentence):
     assert sentence in refuse(trained[0], "sample", flag, value)
 
 
-def test_a_text_outside_the_vocabulary_cannot_be_evaluated(trained, tmp_path):
+def test_a_text_outside_the_vocabulary_cannot_be_evaluated(refuse, trained, tmp_path):
     (tmp_path / "greek").write_text("αβγ" * 100)
     model = trained[0] / "char_lm.safetensors"
     sentence = refuse(tmp_path, "evaluate", "--model", model, "--text", "greek")
@@ -292,7 +309,7 @@ def test_a_text_outside_the_vocabulary_cannot_be_evaluated(trained, tmp_path):
     assert "a model trained with --bytes reads any file" in sentence
 
 
-def test_an_unwritable_place_is_noticed_before_training(tmp_path):
+def test_an_unwritable_place_is_noticed_before_training(refuse, tmp_path):
     began = time.monotonic()
     assert "cannot be written" in refuse(tmp_path, "train", "--out", "none/model.safetensors")
     assert "cannot be written" in refuse(tmp_path, "train", "--out", ".")
@@ -314,15 +331,21 @@ def test_non_finite_training_stops_with_the_step_and_keeps_the_good_model(tmp_pa
 
 
 def test_non_finite_training_keeps_the_last_good_model(tmp_path):
-    """At this rate the gradient overflows again and again, and those updates are left out."""
+    """After one update at this rate the loss of every window overflows, but of no single token.
+
+    No weight is then larger than the rate, no logit than 17 of them (16 hidden numbers within ±1,
+    and a bias), no token's loss than 2 · 17 · 9e36 = 3.1e38, which float32 holds; a mean begins with
+    the sum of 64. The validation loss is a sum in float64.
+    """
     (tmp_path / "fox.txt").write_text(WRITTEN)
-    growing = ("--cell", "elman", "--embedding-size", "0", "--learning-rate", "1e34")
+    growing = ("--cell", "elman", "--embedding-size", "0", "--learning-rate", "9e36")
     status, out, errors = run(
         *(tmp_path, "train", "--text", "fox.txt", *SMALL, *growing, "--report-every", "1"),
         *("--max-skipped", "2"),
     )
     assert status == 1 and errors.count("\n") == 1 and "at 2 steps in a row" in errors
     bad = int(errors.split("of them step ")[1].split(":")[0])
+    assert bad == 3
     skipped = [line.split("/")[0] for line in out.splitlines() if line.endswith("  1 skipped")]
     assert f"step {bad - 1}" in skipped
     assert f"as it was after step {bad - 1}" in out

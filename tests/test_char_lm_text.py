@@ -1,8 +1,8 @@
 """What `examples/char_lm.py` does with a trained model, called as the command line calls it."""
 
-import importlib.util
 import io
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -10,16 +10,10 @@ import pytest
 
 from jaxrnn import text
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "char_lm.py"
+sys.path[:0] = [str(Path(__file__).parents[1] / "examples")]
+import char_lm  # noqa: E402
+
 FOX = "the quick brown fox jumps over the lazy dog\n" * 20
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("char_lm", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +25,7 @@ def model():
 
 
 @pytest.fixture
-def run(script, model, tmp_path, monkeypatch, capsys):
+def run(model, tmp_path, monkeypatch, capsys):
     """In a folder with a text and a model: `(status, output, errors)` of a command."""
     monkeypatch.chdir(tmp_path)
     Path("fox.txt").write_text(FOX)
@@ -42,7 +36,7 @@ def run(script, model, tmp_path, monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["char_lm.py", *arguments])
-        status = script.main()
+        status = char_lm.main()
         return status, *capsys.readouterr()
 
     return call

@@ -3,6 +3,7 @@
 from jaxrnn.wrappers.masked import Masked
 from jaxrnn.wrappers.recording import Record, Recording
 from jaxrnn.wrappers.resetting import Resetting, ResettingParams
+from jaxrnn.wrappers.side_by_side import SideBySide
 from jaxrnn.wrappers.state_dropout import StateDropout
 from jaxrnn.wrappers.update_dropout import UpdateDropout
 from jaxrnn.wrappers.wrapper import Accompanied, Wrapper
@@ -15,6 +16,7 @@ __all__ = [
     "Recording",
     "Resetting",
     "ResettingParams",
+    "SideBySide",
     "StateDropout",
     "UpdateDropout",
     "Wrapper",
