@@ -334,8 +334,8 @@ def test_non_finite_training_keeps_the_last_good_model(tmp_path):
     """After one update at this rate the loss of every window overflows, but of no single token.
 
     No weight is then larger than the rate, no logit than 17 of them (16 hidden numbers within ±1,
-    and a bias), no token's loss than 2 · 17 · 9e36 = 3.1e38, which float32 holds; a mean begins with
-    the sum of 64. The validation loss is a sum in float64.
+    and a bias), no token's loss than 2 · 17 · 9e36 = 3.1e38, which float32 holds; a mean begins
+    with the sum of 64. The validation loss is a sum in float64.
     """
     (tmp_path / "fox.txt").write_text(WRITTEN)
     growing = ("--cell", "elman", "--embedding-size", "0", "--learning-rate", "9e36")
