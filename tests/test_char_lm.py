@@ -5,6 +5,7 @@ What they refuse, they refuse in this one.
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -20,9 +21,6 @@ from compilation import QUICK
 from jaxrnn import model_file, text
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "char_lm.py"
-sys.path[:0] = [str(SCRIPT.parent)]
-import char_lm  # noqa: E402
-
 SMALL = [
     *("--hidden-size", "16", "--embedding-size", "8", "--layers", "1", "--batch", "4"),
     *("--window", "16", "--steps", "30", "--report-every", "10", "--length", "40"),
@@ -62,10 +60,13 @@ def refuse(monkeypatch, capsys):
     """The one sentence with which a command refuses its arguments, called as its process does."""
 
     def call(folder, *arguments):
+        monkeypatch.syspath_prepend(SCRIPT.parent)
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["char_lm.py", *map(str, arguments)])
-        assert char_lm.main() == 2
-        out, errors = capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        assert stopped.value.code == 2
+        _, errors = capsys.readouterr()
         assert errors.startswith("error: ") and errors.count("\n") == 1, errors
         return errors
 

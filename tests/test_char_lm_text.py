@@ -2,7 +2,7 @@
 
 import io
 import json
-import sys
+import runpy
 from pathlib import Path
 
 import jax
@@ -10,9 +10,7 @@ import pytest
 
 from jaxrnn import text
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "examples")]
-import char_lm  # noqa: E402
-
+SCRIPT = Path(__file__).parents[1] / "examples" / "char_lm.py"
 FOX = "the quick brown fox jumps over the lazy dog\n" * 20
 
 
@@ -27,6 +25,7 @@ def model():
 @pytest.fixture
 def run(model, tmp_path, monkeypatch, capsys):
     """In a folder with a text and a model: `(status, output, errors)` of a command."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
     monkeypatch.chdir(tmp_path)
     Path("fox.txt").write_text(FOX)
     source = text.SourceConfig(text=Path("fox.txt"))
@@ -36,8 +35,9 @@ def run(model, tmp_path, monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["char_lm.py", *arguments])
-        status = char_lm.main()
-        return status, *capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return stopped.value.code, *capsys.readouterr()
 
     return call
 
