@@ -10,6 +10,7 @@ import jax
 import kill_training
 import numpy as np
 import pytest
+from compilation import QUICK
 from kill_training import COMBINATIONS, outcome, prepare, start, undisturbed
 
 from jaxrnn import text
@@ -20,7 +21,7 @@ FLAGS = COMBINATIONS[1]  # an LSTM with dropout: there is a carry of two parts, 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once(tmp_path_factory):
     """A dozen processes compile the same programs."""
-    kill_training.SETTINGS |= {
+    kill_training.SETTINGS |= QUICK | {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
