@@ -1,5 +1,6 @@
 """Cells side by side are the cells one after the other."""
 
+import dataclasses
 import functools
 import re
 
@@ -63,12 +64,37 @@ def test_copies_are_drawn_and_begin_as_cells_do():
     assert copies.input_size == 3
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Sum(jaxrnn.ManualCell):
+    """Nothing to learn, nothing to keep."""
+
+    input_size: int
+
+    def init(self, key):
+        return ()
+
+    def initial_carry(self, batch_shape=()):
+        return jnp.zeros((*batch_shape, self.input_size))
+
+    def step(self, params, carry, drive):
+        return carry + drive, carry + drive
+
+    def forward(self, params, carry, drive):
+        return *self.step(params, carry, drive), ()
+
+    def backward(self, params, residual, d_carry, d_y):
+        return d_carry + d_y, d_carry + d_y
+
+    def gradients(self, params, xs, residuals, d_drives):
+        return (), d_drives
+
+
 # Both directions.
 
 
 @pytest.mark.parametrize(
     ("cell", "fold"),
-    pairs(ONE_OF_EACH, [scan, bptt])
+    pairs((*ONE_OF_EACH, Sum(3)), [scan, bptt])
     + pairs([jaxrnn.GRU(3, 4)], [hoisted, rebuilt(3), checkpointed(3), truncated(3, every=2)]),
 )
 def test_one_loop_is_two(cell, fold):
@@ -78,6 +104,14 @@ def test_one_loop_is_two(cell, fold):
     at_once, one_by_one = (functools.partial(f, network, fold=fold) for f in (values, apart))
     got = jax.jit(functools.partial(pulled, at_once))(point, probe)
     assert_close(got, jax.jit(functools.partial(pulled, one_by_one))(point, probe))
+
+
+def test_no_instants_have_a_gradient():
+    point = random_point(BOTH, seed=2, time=0)
+    probe = random_probe(BOTH, point)
+    (carry, ys), (slope,) = pulled(functools.partial(values, BOTH, fold=bptt), point, probe)
+    assert ys.shape == (0, 2, 8)
+    assert_close((carry, slope.carry), (point.carry, probe[0]), tolerance=0)
 
 
 @pytest.mark.parametrize("fold", [automatic, scan], ids=label)

@@ -193,11 +193,13 @@ def _is_small(carry):
 
 def _maps(cell, params, carry, xs):
     """Whether `jax.vmap` takes one instant: a cell of the user's may call out of JAX."""
-    twice = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), (params, carry, xs[:1])
-    )
+
+    def twice(leaf):
+        return jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype)
+
+    x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
     try:
-        jax.eval_shape(jax.vmap(lambda params, carry, xs: cell(params, carry, xs[0])), *twice)
+        jax.eval_shape(jax.vmap(cell), *jax.tree.map(twice, (params, carry, x)))
     except (NotImplementedError, TypeError, ValueError):
         return False  # What is wrong otherwise, each direction says by itself.
     return True

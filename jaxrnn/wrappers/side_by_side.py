@@ -53,7 +53,9 @@ class SideBySide(ManualCell):
     def project(self, params, xs):
         """The projections of every copy, of an instant or of whole sequences."""
         axis = xs.ndim - 2 - self.batch_axes
-        drives = [self.cell.project(own, x) for own, x in zip(params, _each(xs, axis), strict=True)]
+        drives = [
+            self.cell.project(own, x) for own, x in zip(params, self._each(xs, axis), strict=True)
+        ]
         return _stack(drives, axis)
 
     def step(self, params, carry, drive):
@@ -71,21 +73,18 @@ class SideBySide(ManualCell):
     def gradients(self, params, xs, residuals, d_drives):
         """Those of every copy, one after the other: outside the loop nothing is small."""
         sequences = zip(
-            params, *(_each(tree, 1) for tree in (xs, residuals, d_drives)), strict=True
+            params, *(self._each(tree, 1) for tree in (xs, residuals, d_drives)), strict=True
         )
         d_params, d_xs = zip(*(self.cell.gradients(*own) for own in sequences), strict=True)
         return d_params, _stack(d_xs, 1)
+
+    def _each(self, tree, axis):
+        return [
+            jax.tree.map(lambda leaf, n=n: lax.index_in_dim(leaf, n, axis, keepdims=False), tree)
+            for n in range(self.copies)
+        ]
 
 
 def _stack(trees, axis=0):
     """One tree, from one for each copy; of parameters in a loop, XLA does so before the loop."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis), *trees)
-
-
-def _each(tree, axis):
-    """One tree for each copy."""
-    copies = jax.tree.leaves(tree)[0].shape[axis]
-    return [
-        jax.tree.map(lambda leaf, n=n: lax.index_in_dim(leaf, n, axis, keepdims=False), tree)
-        for n in range(copies)
-    ]
