@@ -187,7 +187,9 @@ GRU_WEIGHTS = {"gru": {"w_i": jnp.ones((3, 12)), "w_h": jnp.ones((4, 12)), "b": 
 @pytest.mark.parametrize(
     ("params", "modules", "message"),
     [
-        (LSTM_WEIGHTS, {}, "no modules are asked for; give some, as in {'lstm': 'LSTM'}"),
+        (LSTM_WEIGHTS, {}, "modules are {}; say which to take, as in {'lstm': 'LSTM'}"),
+        (LSTM_WEIGHTS, ["lstm"], r"modules are \['lstm'\]; say which"),
+        ({"lstm": jnp.ones(3)}, {"lstm": "LSTM"}, "params are no dictionary of dictionaries"),
         (LSTM_WEIGHTS, {"gru": "GRU"}, "there is no module 'gru' in lstm/linear"),
         (LSTM_WEIGHTS, {"lstm": "Conv1DLSTM"}, "'lstm' is said to be of class 'Conv1DLSTM'"),
         (

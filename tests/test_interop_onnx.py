@@ -564,6 +564,11 @@ def test_what_a_file_may_not_hold(tmp_path):
         import_onnx(tmp_path / "missing.onnx")
     with pytest.raises(ModelFileError, match="not a regular file"):
         import_onnx(tmp_path)
+    with pytest.raises(ConversionError, match="a value of type NoneType; expected a path, bytes"):
+        import_onnx(None)
+    weights = random_weights(np.random.default_rng(2), "RNN", dtype=np.int64)
+    with pytest.raises(ConversionError, match="a parameter has dtype int64"):
+        import_onnx(node_model("RNN", weights, {"hidden_size": HIDDEN}))
     with pytest.raises(ModelFileError, match="no ONNX model"):
         import_onnx(b"hello world, this is text")
 
@@ -581,6 +586,8 @@ def test_inputs_of_a_run_are_checked():
     model = import_onnx(flat())
     with pytest.raises(ConversionError, match="'xs' is missing; the graph's inputs are xs"):
         run_onnx(model, {})
+    with pytest.raises(ConversionError, match=r"'xs' has shape \(2, 2\); expected 3 axes"):
+        run_onnx(model, {"xs": np.zeros((2, INPUT), np.float32)})
     with pytest.raises(ConversionError, match="'h' is unknown"):
         run_onnx(model, {"xs": np.zeros((2, 2, INPUT), np.float32), "h": 0})
     with pytest.raises(ConversionError, match="no input 'V'"):

@@ -272,6 +272,8 @@ def test_arguments_of_export_are_checked(tmp_path):
     mixed = params._replace(bias=params.bias.astype(np.float32))
     with pytest.raises(ConversionError, match="several dtypes, float32, float64"):
         export_onnx(tmp_path / "model.onnx", cell, mixed)
+    with pytest.raises(ConversionError, match="metadata have 'epoch': 3; expected texts"):
+        export_onnx(tmp_path / "model.onnx", cell, params, metadata={"epoch": 3})
     with pytest.raises(ModelFileError, match="cannot be written"):
         export_onnx(tmp_path / "none" / "model.onnx", cell, params)
 

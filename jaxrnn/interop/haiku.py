@@ -76,8 +76,17 @@ def import_haiku(params: HaikuParams, modules: Mapping[str, str]) -> tuple[Layer
       Stack(layers=(LSTM(input_size=3, hidden_size=4), Linear(input_size=4, output_size=2)))
       >>> carry, ys = jaxrnn.unroll(network, params, xs)
     """
-    if not modules:
-        raise ConversionError("no modules are asked for; give some, as in {'lstm': 'LSTM'}.")
+    if not isinstance(modules, Mapping) or not modules:
+        raise ConversionError(
+            f"modules are {modules!r:.60}; say which to take, as in {{'lstm': 'LSTM'}}."
+        )
+    if not isinstance(params, Mapping) or not all(
+        isinstance(weights, Mapping) for weights in params.values()
+    ):
+        raise ConversionError(
+            "params are no dictionary of dictionaries; expected {'lstm/linear': {'w': …, 'b': …}}, "
+            "as from hk.transform(f).init."
+        )
     links = []
     for name, kind in modules.items():
         importer = _IMPORTERS.get(kind)

@@ -92,8 +92,12 @@ def exact(what: str, numbers: Any) -> jax.Array:
       >>> exact("the bias", np.zeros(2, "float16")).dtype
       dtype('float16')
     """
-    dtype = getattr(numbers, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+    if not isinstance(numbers, jax.Array | np.ndarray):
+        raise ConversionError(
+            f"{what} is a value of type {type(numbers).__name__}; expected an array of numbers."
+        )
+    dtype = numbers.dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
         raise ConversionError(
             f"{what} has dtype {dtype}; expected an array of floating-point numbers."
         )

@@ -14,11 +14,10 @@ import numpy as np
 from jaxrnn.cell import Layer, named_leaves, specification
 from jaxrnn.errors import ConversionError
 from jaxrnn.interop.parts import Part
+from jaxrnn.interop.weights import exact
 
 Path = tuple[Any, ...]
 Layout = Mapping[str, tuple[str, ...]]
-
-_FLOATS = ("bfloat16", "float16", "float32", "float64")
 
 
 def _gates(prefix: str, gates: str, leaf: str) -> tuple[str, ...]:
@@ -83,15 +82,14 @@ class Arrays:
     def take(self, path: Path, name: str, shape: tuple[int, ...]) -> jax.Array:
         """One array, checked, as a copy in its own dtype."""
         path = _join(path, name)
-        array = self._find(path)
+        array = exact(f"{self.what}: parameter '{_text(path)}'", self._find(path))
         del self._left[path]
         if array.shape != shape:
             raise ConversionError(
                 f"{self.what}: parameter '{_text(path)}' has shape {array.shape}, but the module "
                 f"expects {shape}; were the variables made by another module?"
             )
-        # A copy: a training step that donates its parameters must not delete Flax's.
-        return jnp.array(array)
+        return array
 
     def finish(self) -> None:
         """Raise if something was not taken."""
@@ -109,24 +107,7 @@ class Arrays:
                 f"{self.what}: parameter '{_text(path)}' is missing; there is {given} among "
                 f"{len(self._left)}."
             )
-        array = self._left[path]
-        if not isinstance(array, jax.Array | np.ndarray):
-            raise ConversionError(
-                f"{self.what}: parameter '{_text(path)}' is a value of type "
-                f"{type(array).__name__}; expected an array of numbers."
-            )
-        if array.dtype.name not in _FLOATS:
-            raise ConversionError(
-                f"{self.what}: parameter '{_text(path)}' has dtype {array.dtype}; expected one of "
-                f"{', '.join(_FLOATS)}."
-            )
-        dtype = jax.dtypes.canonicalize_dtype(array.dtype)
-        if dtype != array.dtype:
-            raise ConversionError(
-                f"{self.what}: parameter '{_text(path)}' holds {array.dtype} numbers, which this "
-                f'JAX would round to {dtype}: call jax.config.update("jax_enable_x64", True) first.'
-            )
-        return array
+        return self._left[path]
 
 
 def read(layer: Layer, layout: Layout, arrays: Arrays, path: Path) -> Part:

@@ -89,6 +89,10 @@ def export_onnx(
     )
     starts = _starts(network, params) if carry else {}
     for name, text in (starts | dict(metadata or {})).items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise ConversionError(
+                f"the metadata have {name!r:.40}: {text!r:.40}; expected texts: write it as JSON."
+            )
         model.metadata_props.add(key=name, value=text)
     try:
         onnx.checker.check_model(model)

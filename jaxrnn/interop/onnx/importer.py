@@ -1,11 +1,11 @@
 """From ONNX: a graph of recurrent nodes as a network and its parameters."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.errors import ConversionError, ModelFileError
@@ -14,6 +14,7 @@ from jaxrnn.interop.onnx.glue import two_ways
 from jaxrnn.interop.onnx.graph import Input, Node, Walk
 from jaxrnn.interop.onnx.model import OnnxModel, Output, Signature, State, initial_carry
 from jaxrnn.interop.onnx.values import Lengths, Sequence, States, assemble
+from jaxrnn.interop.weights import exact
 
 # What Python and NumPy raise where a file gives a node something else than its operator takes.
 _FOUND_IN_BAD_FILES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -51,7 +52,7 @@ def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> Onnx
       ConversionError: if the graph does something that no network of this library does.
 
     Example:
-      >>> import tempfile, jaxrnn
+      >>> import tempfile, jax.numpy as jnp, jaxrnn
       >>> from jaxrnn.interop.onnx import export_onnx
       >>> network = jaxrnn.stack(jaxrnn.GRU(3, 4), jaxrnn.Linear(4, 2))
       >>> with tempfile.TemporaryDirectory() as folder:
@@ -71,6 +72,11 @@ def import_onnx(source: Any, constants: Mapping[str, Any] | None = None) -> Onnx
             proto = parse_model(source.SerializeToString(deterministic=True))
         elif isinstance(source, bytes | bytearray | memoryview):
             proto = parse_model(bytes(source))
+        elif not isinstance(source, str | os.PathLike):
+            raise ConversionError(
+                f"got a value of type {type(source).__name__}; expected a path, bytes, or an "
+                "onnx.ModelProto."
+            )
         else:
             name = f"'{source}': "
             proto = read_model(Path(source))
@@ -172,11 +178,11 @@ def _model(walk, graph, metadata):
     outputs = tuple(_output(name, value, places) for name, value in found.items())
     model = OnnxModel(
         network=network,
-        params=_as_jax(params),
+        params=jax.tree.map(lambda array: exact("a parameter", array), params),
         carry=None,
         lengths=lengths.array,
         time_axis=walk.time or 0,
-        signature=Signature(walk.xs.name, lengths.name, starts, outputs),
+        signature=Signature(walk.xs.name, len(walk.xs.shape), lengths.name, starts, outputs),
         metadata=metadata,
     )
     rows = [state.array.shape[:1] for state in starts if state.array is not None]
@@ -207,16 +213,3 @@ def _main(found):
     if not finals:
         raise ConversionError("the graph has neither a sequence nor states among its outputs.")
     return Sequence((), max((row.chain for row in finals), key=len))
-
-
-def _as_jax(params):
-    def leaf(array):
-        converted = jnp.asarray(array)
-        if converted.dtype != array.dtype:
-            raise ConversionError(
-                f"it holds {array.dtype} numbers, which this JAX would round to "
-                f'{converted.dtype}: call jax.config.update("jax_enable_x64", True) first.'
-            )
-        return converted
-
-    return jax.tree.map(leaf, params)

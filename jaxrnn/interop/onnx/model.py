@@ -50,12 +50,14 @@ class Signature(NamedTuple):
 
     Attributes:
       xs: name of the input that is the sequence.
+      rank: how many axes it has.
       lengths: name of the input that `sequence_lens` are; "" for none.
       starts: the states that come from inputs or from constants of the file.
       outputs: all outputs.
     """
 
     xs: str
+    rank: int
     lengths: str
     starts: tuple[State, ...]
     outputs: tuple[Output, ...]
@@ -94,7 +96,8 @@ def run_onnx(model: OnnxModel, inputs: Mapping[str, Any]) -> dict[str, jax.Array
       An array for each output of the graph.
 
     Raises:
-      ConversionError: if the sequence or the lengths are missing, or a name is unknown.
+      ConversionError: if the sequence or the lengths are missing, a name is unknown, or the
+        sequence has other axes.
 
     Example:
       >>> import tempfile, jaxrnn
@@ -119,6 +122,10 @@ def run_onnx(model: OnnxModel, inputs: Mapping[str, Any]) -> dict[str, jax.Array
             f"graph's inputs are {', '.join(sorted(known))}."
         )
     xs = jnp.asarray(inputs[signature.xs])
+    if xs.ndim != signature.rank:
+        raise ConversionError(
+            f"the input {signature.xs!r:.60} has shape {xs.shape}; expected {signature.rank} axes."
+        )
     batch_shape = list(xs.shape if model.network.takes_tokens else xs.shape[:-1])
     del batch_shape[model.time_axis]
     carry, ys = unroll(
