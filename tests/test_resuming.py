@@ -216,7 +216,7 @@ def test_bad_updates_are_left_out_counted_and_survive_a_stop(tmp_path):
     bad = (windows.inputs == 0).any(axis=(1, 2))
     assert 2 < bad[:14].sum() < 12
     config = dataclasses.replace(CONFIG, batch=1, average="exponential")
-    held_out = text.Split(PARTS.train, VOCABULARY.encode("brown fox"), "words")
+    held_out = text.Split(PARTS.train, VOCABULARY.encode("brown fox"), PARTS.test, "words")
 
     def train(steps, start=None):
         running = text.fit(
