@@ -304,6 +304,8 @@ def test_no_damage_is_silent(written, tmp_path):
         flipped[bit // 8] ^= 1 << bit % 8
         damaged.append(bytes(flipped))
     damaged += [raw + b"\x00", raw + raw, raw[1:], raw.replace(b"jaxrnn.sha256", b"jaxrnn.sha257")]
+    # Seven bytes more in a text, and protobuf reads the digest as the name of another producer.
+    damaged.append(raw.replace(b"CharV", b"ChseventyarV"))
     path, refused = tmp_path / "damaged.onnx", 0
     for content in damaged:
         path.write_bytes(content)
