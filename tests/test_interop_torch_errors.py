@@ -277,7 +277,7 @@ def test_parameters_of_another_network_and_without_numbers(key):
         )
     refused(
         lambda: jax.jit(lambda params: export_state_dict(LSTM(3, 4), params))(params),
-        "parameter 'input_kernel' is a traced value without numbers",
+        "parameter `input_kernel` is a traced value without numbers",
     )
 
 
@@ -307,5 +307,5 @@ def test_carries_of_another_network():
         refused(lambda network=network: export_carry(network, carry), "that is no carry of")
     refused(
         lambda: jax.jit(lambda: export_carry(GRU(3, 4), GRU(3, 4).initial_carry()))(),
-        "carry 'h' is a traced value",
+        "carry `h` is a traced value",
     )

@@ -146,16 +146,16 @@ def belongs(network: Layer, params: Any) -> None:
             )
 
 
-def check_known(params: Any) -> None:
-    """Raise `ConversionError` if parameters are traced, for libraries that need numbers at once.
+def check_known(tree: Any, what: str = "parameter") -> None:
+    """Raise `ConversionError` if arrays are traced, for libraries that need numbers at once.
 
     Example:
       >>> check_known({"bias": jnp.zeros(3)})
     """
-    for name, leaf in named_leaves(params):
+    for name, leaf in named_leaves(tree):
         if isinstance(leaf, jax.core.Tracer):
             raise ConversionError(
-                f"parameter `{name}` is a traced value without numbers, as inside jax.jit; convert "
+                f"{what} `{name}` is a traced value without numbers, as inside jax.jit; convert "
                 "outside of it."
             )
 

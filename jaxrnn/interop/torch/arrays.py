@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxrnn.cell import named_leaves
 from jaxrnn.errors import ConversionError, MissingExtraError
-from jaxrnn.interop.weights import exact
+from jaxrnn.interop.weights import check_known, exact
 
 _BFLOAT16 = np.dtype(jnp.bfloat16)
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
@@ -65,9 +65,7 @@ def as_array(what: str, value: Any) -> jax.Array:
     shape_of(what, value)
     if is_tensor(value):
         value = _from_tensor(what, value)
-    elif isinstance(value, np.ndarray):
-        value = np.array(value, order="C")
-    return exact(what, value)  # Which may share memory with the copy, and with nothing else.
+    return exact(what, value)  # Which copies.
 
 
 def _from_tensor(what, tensor):
@@ -86,8 +84,8 @@ def _from_tensor(what, tensor):
     _check_dtype(what, str(tensor.dtype).removeprefix("torch."))
     tensor = tensor.detach().cpu().resolve_neg().contiguous()
     if tensor.dtype == torch.bfloat16:  # NumPy knows it by JAX's name only: bits are handed on.
-        return tensor.view(torch.int16).numpy().view(_BFLOAT16).copy()
-    return tensor.numpy().copy()
+        return tensor.view(torch.int16).numpy().view(_BFLOAT16)
+    return tensor.numpy()
 
 
 def numbers_of(what: str, tree: Any) -> Any:
@@ -101,13 +99,9 @@ def numbers_of(what: str, tree: Any) -> Any:
       ConversionError: if they are traced, so that their numbers are not known, or torch has no
         such dtype.
     """
+    check_known(tree, what)
     for name, leaf in named_leaves(tree):
-        if isinstance(leaf, jax.core.Tracer):
-            raise ConversionError(
-                f"{what} {name!r} is a traced value without numbers, as inside jax.jit; convert "
-                "outside of it."
-            )
-        _check_dtype(f"{what} {name!r}", leaf.dtype.name)
+        _check_dtype(f"{what} `{name}`", leaf.dtype.name)
     return jax.tree.map(np.asarray, tree)
 
 
