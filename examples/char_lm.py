@@ -6,8 +6,11 @@
     python examples/char_lm.py evaluate
     python examples/char_lm.py score --sentence "def main():"
     python examples/char_lm.py look
+    python examples/char_lm.py prepare --text big.txt
+    python examples/char_lm.py train --tokens big.tokens
 
-Without `--text FILE` the text is the source code of Python's own standard library.
+Without `--text FILE` the text is the source code of Python's own standard library. A text that is
+too large for memory is encoded once by `prepare`, and read from the file of its tokens.
 """
 
 import dataclasses
@@ -17,10 +20,11 @@ from pathlib import Path
 from typing import Literal
 
 import jax
+import numpy as np
 from command_line import Interrupted, complain, run
 
 from jaxrnn import model_file, text
-from jaxrnn.checkpoint import Checkpoints, Retention, open_checkpoints
+from jaxrnn.checkpoint import Checkpoints, Retention, is_checkpoint, open_checkpoints
 from jaxrnn.errors import CheckpointError, InputError, MissingExtraError, NonFiniteError
 from jaxrnn.training import average_of, bits, stop_signals
 
@@ -40,6 +44,60 @@ class Saving:
     """How many of the newest checkpoints are kept."""
     keep_best: int = 1
     """How many of those with the lowest validation loss are kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparing:
+    """A text, and where its tokens go."""
+
+    text: Path
+    """The text file."""
+    out: Path | None = None
+    """The file of tokens; beside the text, with the suffix .tokens, if not given."""
+    bytes: bool = False
+    """Bytes instead of characters, so that any file will do."""
+    words: int | None = None
+    """Words instead of characters, this many of the most frequent."""
+    encoding: str = "utf-8"
+    """Encoding of the characters, by any name that Python knows."""
+
+
+def prepare(preparing: Preparing) -> None:
+    """Write the tokens of a text to a file, to train on texts that are too large for memory.
+
+    Args:
+        preparing: A text, and where its tokens go.
+    """
+    source = preparing.text
+    out = source.with_suffix(".tokens") if preparing.out is None else preparing.out
+    with stop_signals() as stop, text.progress_of("preparing") as show:
+
+        def tell(share):
+            if stop():
+                raise Interrupted(stop())
+            show(share)
+
+        choice = preparing.bytes, preparing.words, preparing.encoding
+        corpus = text.prepare(source, out, *choice, tell=tell)
+    vocabulary = corpus.vocabulary
+    print(f"text: {corpus.description}")
+    print(
+        f"wrote {corpus.tokens.size:,} {vocabulary.unit}s, {vocabulary.size:,} different ones, in "
+        f"{out.stat().st_size:,} bytes: {out}"
+    )
+
+
+def verify(tokens: Path) -> None:
+    """Read a file of tokens from end to end, and say whether it is as it was written.
+
+    Args:
+        tokens: The file.
+    """
+    file = text.TokenFile(tokens)
+    with text.progress_of("reading") as show:
+        file.check(show)
+    print(f"as it was written: {tokens}, {file.corpus.tokens.size:,} tokens of the text")
+    print(f"{file.corpus.description}, SHA-256 {file.corpus.sha256}")
 
 
 def train(
@@ -69,17 +127,14 @@ def train(
     writing = text.WriteConfig(length=length, temperature=temperature)
     check_seed(training.seed)
     writing.check(text.ByteVocabulary())
-    if bytes and words is not None:
-        raise InputError("bytes or words: give --bytes or --words, not both.")
     model_file.check_writable(out)
     metrics = out.with_name(f"{out.stem}.metrics.jsonl")
     picture = out.with_name(f"{out.stem}.losses.png")
     folder = out.with_name(f"{out.stem}.checkpoints")
-    corpus = source.read(as_bytes=bytes)
+    corpus = source.encoded(bytes, words)
     check_kept(source, out, metrics, picture)
     print(f"text: {corpus.description}")
-    vocabulary = text.choose_vocabulary(corpus, bytes, words)
-    parts = source.parts(vocabulary.encode(corpus.text))
+    vocabulary, parts = corpus.vocabulary, source.parts(corpus.tokens)
     network = text.build_network(model, vocabulary.size)
     print(f"network: {network}")
     print(
@@ -143,7 +198,7 @@ def sample(
     Args:
         writing: How to write.
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         prompt: What to continue; a new line if empty.
         prompt_file: A text file to continue instead.
         streams: How many texts to write side by side.
@@ -154,6 +209,7 @@ def sample(
     if (prompt != "") + (prompt_file is not None) + interactive > 1:
         raise InputError("give one of --prompt, --prompt-file and --interactive.")
     writing.check(text.ByteVocabulary())
+    model = find_model(model)
     trained = text.load(model)
     policy = unknown.policy(trained.vocabulary)
     key = jax.random.key(seed)
@@ -180,7 +236,7 @@ def evaluate(
     Args:
         source: The text, and the part of it that is read.
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         part: Which part; only the split 80/10/10 has a test.
         adapt: Also go on learning from what was read, at this rate (dynamic evaluation).
         adapt_decay: How strongly the parameters are drawn back to those of the file, from 0 to 1.
@@ -193,12 +249,13 @@ def evaluate(
         text.descent(adapt, adapt_decay)  # refuses what is out of range
         if adapt_window < 1:
             raise InputError(f"the window of adapting is {adapt_window}; give a positive number.")
+    model = find_model(model)
     trained = text.load(model)
     policy = unknown.policy(trained.vocabulary)
-    corpus = source.read(as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
+    corpus = source.encoded_by(trained.vocabulary, policy)
     print(f"text: {corpus.description}")
-    parts = source.parts(policy(trained.vocabulary, corpus.text))
-    note = source.note(model_file.load_model(model).metadata, corpus, parts)
+    parts = source.parts(corpus.tokens)
+    note = source.note(text.load_origin(model), corpus, parts)
     if note is not None:
         print(note)
     print_loss(trained, parts, part)
@@ -228,12 +285,13 @@ def score(
 
     Args:
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         sentence: The text.
         text_file: A file with the text.
     """
     if (sentence is None) == (text_file is None):
         raise InputError("there is no text to score, or two: give --sentence or --text-file.")
+    model = find_model(model)
     trained = text.load(model)
     if text_file is not None:
         as_bytes = isinstance(trained.vocabulary, text.ByteVocabulary)
@@ -263,7 +321,7 @@ def look(
     Args:
         source: The text, of which the beginning of the validation part is read.
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         sentence: A text to read instead.
         length: How many characters to read at most.
         state: Whose units to draw, such as "layers.1.h"; those of the last layer if not given.
@@ -272,7 +330,9 @@ def look(
     """
     if length < 2:
         raise InputError(f"length is {length}; give at least 2.")
-    out = model.with_suffix(".html") if out is None else out
+    model = find_model(model)
+    beside = model_beside(model)
+    out = beside.with_suffix(".html") if out is None else out
     surprise, drawn = (out.with_name(f"{out.stem}.{name}.png") for name in ("surprise", "units"))
     check_kept(source, out, surprise, drawn)
     if out.exists() and model.exists() and out.samefile(model):
@@ -284,15 +344,15 @@ def look(
     if sentence is not None:
         tokens = policy(trained.vocabulary, sentence)
     else:
-        corpus = source.read(as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
-        tokens = source.parts(policy(trained.vocabulary, corpus.text)).validation
+        corpus = source.encoded_by(trained.vocabulary, policy)
+        tokens = np.asarray(source.parts(corpus.tokens).validation[:length])
         tokens = tokens if tokens.ndim == 1 else tokens[:, 0]
     reading = text.look(trained, tokens[:length])
     if state is None and reading.units:
         state = list(reading.units)[-1]
     if state is not None:
         text.check_units(reading, state, units)
-    curve = training_curve(model.with_name(f"{model.stem}.metrics.jsonl"))
+    curve = training_curve(beside.with_name(f"{beside.stem}.metrics.jsonl"))
     sections = text.surprise_section(reading), text.units_section(reading)
     text.write_page(out, model.name, *sections, text.losses_section(*curve))
     print(f"page: {out}")
@@ -304,6 +364,20 @@ def look(
             print(f"picture of the units: {drawn}")
     except MissingExtraError as missing:
         print(f"no pictures: {missing}")
+
+
+def find_model(model: Path) -> Path:
+    """The model file or the checkpoint that is meant; of a folder of checkpoints the newest."""
+    newest = None if is_checkpoint(model) else text.newest_checkpoint(model)
+    if newest is None:
+        return model
+    print(f"model: {newest}", file=sys.stderr)  # not among the text that is written
+    return newest
+
+
+def model_beside(model: Path) -> Path:
+    """Where the model file of a training is, or would be: what belongs to it lies beside it."""
+    return model.resolve().parent.with_suffix(".safetensors") if is_checkpoint(model) else model
 
 
 def training_curve(metrics: Path) -> tuple[list, list, list]:
@@ -325,8 +399,9 @@ def check_seed(seed: int):
 
 def check_kept(source: text.SourceConfig, *outputs: Path):
     """Refuse to write over the text, whatever name or link leads to it."""
+    given = source.text or source.tokens
     for output in outputs:
-        if source.text is not None and output.exists() and output.samefile(source.text):
+        if given is not None and output.exists() and output.samefile(given):
             raise InputError(
                 f"'{output}' is the text itself and would be overwritten: give another --out."
             )
@@ -391,8 +466,8 @@ def print_loss(model: text.LanguageModel, parts: text.Split, part: str = "valida
         f"per {unit} ({held_out.size:,} {unit}s, the carry handed on throughout)"
     )
     if isinstance(model.vocabulary, text.WordVocabulary):
-        print(f"of these {(held_out == 0).mean():.1%} are unknown words, all taken for one")
+        print(f"of these {text.share_of(held_out, 0):.1%} are unknown words, all taken for one")
 
 
 if __name__ == "__main__":
-    sys.exit(run([train, sample, evaluate, score, look], __doc__))
+    sys.exit(run([train, sample, evaluate, score, look, prepare, verify], __doc__))

@@ -1,5 +1,9 @@
 """Text: vocabularies, corpora, and a language model that is trained on them and writes more."""
 
+from jaxrnn.text.batches import (
+    Batches,
+    training_windows,
+)
 from jaxrnn.text.corpus import (
     Corpus,
     read_bytes,
@@ -11,6 +15,9 @@ from jaxrnn.text.dynamic_evaluation import (
     evaluate_dynamically,
     gradient_sizes,
     rms,
+)
+from jaxrnn.text.encoded import (
+    EncodedCorpus,
 )
 from jaxrnn.text.evaluation import (
     evaluate,
@@ -60,8 +67,12 @@ from jaxrnn.text.pictures import (
     plot_surprise,
     plot_units,
 )
+from jaxrnn.text.preparing import (
+    prepare,
+)
 from jaxrnn.text.progress import (
     progress,
+    progress_of,
 )
 from jaxrnn.text.recipe import (
     TrainConfig,
@@ -72,6 +83,8 @@ from jaxrnn.text.resuming import (
     Beginning,
     is_finished,
     kept,
+    load_origin,
+    newest_checkpoint,
     resume,
     training_record,
 )
@@ -80,7 +93,6 @@ from jaxrnn.text.sampling import (
 )
 from jaxrnn.text.source import (
     SourceConfig,
-    choose_vocabulary,
 )
 from jaxrnn.text.splits import (
     Split,
@@ -88,13 +100,16 @@ from jaxrnn.text.splits import (
     split_80_10_10,
     split_90_10,
     split_columns_95_5,
-    training_windows,
 )
 from jaxrnn.text.stop_strings import (
     Stop,
     StopScanner,
     stop_after,
     stop_before,
+)
+from jaxrnn.text.token_file import (
+    TokenFile,
+    read_tokens,
 )
 from jaxrnn.text.tokens import (
     refuse,
@@ -107,11 +122,16 @@ from jaxrnn.text.transforms import (
     top_k,
     top_p,
 )
+from jaxrnn.text.unread import (
+    Unread,
+    share_of,
+)
 from jaxrnn.text.vocabulary import (
     ByteVocabulary,
     CharVocabulary,
     Vocabulary,
     WordVocabulary,
+    choose_vocabulary,
     vocabulary_from_description,
 )
 from jaxrnn.text.words import (
@@ -127,10 +147,12 @@ from jaxrnn.text.writing import (
 )
 
 __all__ = [
+    "Batches",
     "Beginning",
     "ByteVocabulary",
     "CharVocabulary",
     "Corpus",
+    "EncodedCorpus",
     "Guess",
     "LanguageModel",
     "ModelConfig",
@@ -142,8 +164,10 @@ __all__ = [
     "Stop",
     "StopScanner",
     "Stopped",
+    "TokenFile",
     "TrainConfig",
     "UnknownConfig",
+    "Unread",
     "Vocabulary",
     "WordVocabulary",
     "Words",
@@ -165,6 +189,7 @@ __all__ = [
     "kept",
     "learning_rate",
     "load",
+    "load_origin",
     "log_probabilities",
     "look",
     "losses_section",
@@ -172,21 +197,26 @@ __all__ = [
     "metrics_file",
     "metrics_position",
     "most_likely",
+    "newest_checkpoint",
     "next_token_loss",
     "pad_words",
     "plot_losses",
     "plot_surprise",
     "plot_units",
+    "prepare",
     "progress",
+    "progress_of",
     "read_bytes",
     "read_metrics",
     "read_text",
+    "read_tokens",
     "refuse",
     "repetition_penalty",
     "replace",
     "resume",
     "rms",
     "save",
+    "share_of",
     "show",
     "skip",
     "split",

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxrnn import model_file
 from jaxrnn.cell import named_leaves
-from jaxrnn.checkpoint import Checkpoints, difference, load_checkpoint, read_record
+from jaxrnn.checkpoint import (
+    Checkpoints,
+    Retention,
+    difference,
+    is_checkpoint,
+    load_checkpoint,
+    read_record,
+)
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CheckpointError, CorruptFileError, NonFiniteError
-from jaxrnn.text.corpus import Corpus
+from jaxrnn.text.encoded import AnyCorpus
 from jaxrnn.text.fitting import Point, Report, Stopped, begin
 from jaxrnn.text.language_model import LanguageModel
 from jaxrnn.text.metrics import metrics_file, metrics_position, read_metrics
@@ -39,7 +46,11 @@ class Beginning(NamedTuple):
 
 
 def training_record(
-    network, vocabulary: Vocabulary, config: TrainConfig, corpus: Corpus, parts: Split
+    network,
+    vocabulary: Vocabulary,
+    config: TrainConfig,
+    corpus: AnyCorpus,
+    parts: Split,
 ) -> dict[str, Any]:
     """All that a training depends on, as JSON: what must be equal to go on exactly.
 
@@ -56,14 +67,11 @@ def training_record(
     Raises:
       ModelFileError: if a part of the network cannot be described.
     """
-    raw = corpus.text
-    if isinstance(raw, str):
-        raw = raw.encode("utf-8", "surrogatepass")
     training = dataclasses.asdict(config)
     if config.decay == "constant":  # More steps of the same: nothing else depends on their number.
         del training["steps"]
     return {
-        "corpus": {"sha256": hashlib.sha256(raw).hexdigest()},
+        "corpus": {"sha256": corpus.sha256},
         "split": {
             "name": parts.name,
             "train": len(parts.train),
@@ -218,6 +226,45 @@ def load_model(path: str | Path) -> LanguageModel:
     except Exception as error:  # whatever a hostile description makes of a network or an optimizer
         raise CheckpointError(f"'{path}' is not the checkpoint of a language model.") from error
     return LanguageModel(network, average_of(point.state), vocabulary)
+
+
+def load_origin(path: str | Path) -> dict[str, Any]:
+    """What is known of the text that the model in a file or a checkpoint was trained on.
+
+    Args:
+      path: what `load` takes.
+
+    Returns:
+      What `SourceConfig.note` takes.
+    """
+    if not is_checkpoint(path):
+        return model_file.load_model(path).metadata
+    match read_record(path).content.get("training_of"):
+        case {"corpus": {"sha256": sha256}, "split": {"name": name, "validation": length}}:
+            return {"sha256": sha256, "split": name, "validation": length}
+    return {}
+
+
+def newest_checkpoint(folder: str | Path) -> Path | None:
+    """The newest checkpoint in a folder of checkpoints that is not damaged; None if there is none.
+
+    Args:
+      folder: where the checkpoints of one training are.
+
+    Raises:
+      CorruptFileError: if all are damaged.
+    """
+    checkpoints = Checkpoints(Path(folder), Retention())
+    damaged = []
+    for step in reversed(checkpoints.steps()):
+        try:
+            read_record(checkpoints.path(step))
+            return checkpoints.path(step)
+        except CorruptFileError as error:
+            damaged.append(error)
+    if damaged:
+        raise damaged[0]
+    return None
 
 
 def _specification(network, config, content):
