@@ -13,6 +13,7 @@ Without `--text FILE` the text is the source code of Python's own standard libra
 too large for memory is encoded once by `prepare`, and read from the file of its tokens.
 """
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -110,6 +111,7 @@ def train(
     out: Path = DEFAULT_MODEL,
     length: int = 500,
     temperature: float = 0.8,
+    tensorboard: Path | None = None,
 ) -> None:
     """Train a model on a text, save it, and let it write.
 
@@ -123,6 +125,7 @@ def train(
         out: Where the model goes; metrics, checkpoints and a picture go beside it.
         length: Characters to write at the end.
         temperature: Below 1 writes more cautiously, above 1 more adventurously.
+        tensorboard: A folder for TensorBoard, where the figures go as well.
     """
     writing = text.WriteConfig(length=length, temperature=temperature)
     check_seed(training.seed)
@@ -156,7 +159,8 @@ def train(
             *(reports, checkpoints, metrics, record, training, saving.save_every),
             metrics_bytes=beginning.metrics_bytes,
         )
-        history, newest, stopped = follow(saved, training.steps, beginning)
+        with figures_for(tensorboard, training, beginning) as write:
+            history, newest, stopped = follow(saved, training.steps, beginning, write)
     if newest is None:
         kept = f"; '{out}' is as it was before" if out.exists() else ""
         what = "no model" if checkpoints.steps() else "nothing"
@@ -427,8 +431,16 @@ def tell(beginning: text.Beginning):
         print(f"going on after step {int(beginning.point.state.step)}")
 
 
-def follow(reports, steps, beginning: text.Beginning):
-    """Show the reports.
+def figures_for(tensorboard: Path | None, training: text.TrainConfig, beginning: text.Beginning):
+    """What takes the reports for TensorBoard, if it is asked for."""
+    if tensorboard is None:
+        return contextlib.nullcontext(lambda report: None)
+    done = 0 if beginning.point is None else int(beginning.point.state.step)
+    return text.tensorboard(tensorboard, training, after=done)
+
+
+def follow(reports, steps, beginning: text.Beginning, write):
+    """Show the reports, and have them written.
 
     Return all of them, the newest parameters with their step, and what ended the training early.
     """
@@ -442,6 +454,7 @@ def follow(reports, steps, beginning: text.Beginning):
                 newest = report.step, report.params
                 history.append(report._replace(params=None, point=None))
                 show(report)
+                write(report)
     except (text.Stopped, NonFiniteError, OSError) as reason:
         return history, newest, reason
     return history, newest, None

@@ -107,6 +107,9 @@ from jaxrnn.text.stop_strings import (
     stop_after,
     stop_before,
 )
+from jaxrnn.text.tensorboard import (
+    tensorboard,
+)
 from jaxrnn.text.token_file import (
     TokenFile,
     read_tokens,
@@ -228,6 +231,7 @@ __all__ = [
     "stop_before",
     "surprise_section",
     "telling_units",
+    "tensorboard",
     "top_k",
     "top_p",
     "training_record",

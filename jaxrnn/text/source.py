@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxrnn.errors import CorpusError, InputError
 from jaxrnn.text.corpus import Corpus, read_bytes, read_text, standard_library_source
 from jaxrnn.text.encoded import AnyCorpus, EncodedCorpus
 from jaxrnn.text.splits import Split, split, split_80_10_10, split_90_10, split_columns_95_5

@@ -49,7 +49,7 @@ def split(tokens, held_out: float = 0.1) -> Split:
         raise CorpusError(f"held out is {held_out}; give a share above 0 and at most 1.")
     tokens = sequence(tokens)
     boundary = len(tokens) - round(len(tokens) * held_out)
-    name = f"last {held_out:.0%} of the text"
+    name = f"last {100 * held_out:.4g}% of the text"
     return _checked(len(tokens), tokens[:boundary], tokens[boundary:], tokens[:0], name)
 
 

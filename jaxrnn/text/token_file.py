@@ -152,13 +152,13 @@ class TokenFile:
 
     def _read(self, begin, end):
         per_block = BLOCK // self._dtype.itemsize
-        found = np.empty(max(0, end - begin), self._dtype.newbyteorder("="))
-        while begin < end:
-            number, place = divmod(begin, per_block)
-            piece = self._kept_block(number)[place : place + end - begin]
-            found[len(found) - (end - begin) :][: len(piece)] = piece
-            begin += len(piece)
-        return found
+        found = []
+        for number in range(begin // per_block, -(-end // per_block)):
+            first = number * per_block
+            found.append(self._kept_block(number)[max(begin - first, 0) : end - first])
+        if len(found) == 1:  # nearly always
+            return found[0]
+        return np.concatenate(found) if found else np.empty(0, self._dtype)
 
     def _block(self, number):
         begin = number * BLOCK

@@ -93,11 +93,11 @@ def side_by_side(tokens, streams: int, length: int):
         overlapping = np.lib.stride_tricks.sliding_window_view(tokens, length + 1)
         return overlapping[::length][:streams].T
 
+    first, last = tokens.begin, tokens.begin + streams * length
+
     def read(begin, end):
-        places = range(0, streams * length, length)
-        return np.stack(
-            [np.asarray(tokens[place + begin : place + end]) for place in places], axis=1
-        )
+        places = range(first, last, length)
+        return np.stack([tokens.read(place + begin, place + end) for place in places], axis=1)
 
     return Unread(read, 0, length + 1, (streams,))
 
