@@ -15,7 +15,6 @@ too large for memory is encoded once by `prepare`, and read from the file of its
 
 import contextlib
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Literal
@@ -23,9 +22,10 @@ from typing import Literal
 import jax
 import numpy as np
 from command_line import Interrupted, complain, run
+from preparing import prepare, verify
 
 from jaxrnn import model_file, text
-from jaxrnn.checkpoint import Checkpoints, Retention, is_checkpoint, open_checkpoints
+from jaxrnn.checkpoint import Checkpoints, Retention, open_checkpoints
 from jaxrnn.errors import CheckpointError, InputError, MissingExtraError, NonFiniteError
 from jaxrnn.training import average_of, bits, stop_signals
 
@@ -45,60 +45,6 @@ class Saving:
     """How many of the newest checkpoints are kept."""
     keep_best: int = 1
     """How many of those with the lowest validation loss are kept."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Preparing:
-    """A text, and where its tokens go."""
-
-    text: Path
-    """The text file."""
-    out: Path | None = None
-    """The file of tokens; beside the text, with the suffix .tokens, if not given."""
-    bytes: bool = False
-    """Bytes instead of characters, so that any file will do."""
-    words: int | None = None
-    """Words instead of characters, this many of the most frequent."""
-    encoding: str = "utf-8"
-    """Encoding of the characters, by any name that Python knows."""
-
-
-def prepare(preparing: Preparing) -> None:
-    """Write the tokens of a text to a file, to train on texts that are too large for memory.
-
-    Args:
-        preparing: A text, and where its tokens go.
-    """
-    source = preparing.text
-    out = source.with_suffix(".tokens") if preparing.out is None else preparing.out
-    with stop_signals() as stop, text.progress_of("preparing") as show:
-
-        def tell(share):
-            if stop():
-                raise Interrupted(stop())
-            show(share)
-
-        choice = preparing.bytes, preparing.words, preparing.encoding
-        corpus = text.prepare(source, out, *choice, tell=tell)
-    vocabulary = corpus.vocabulary
-    print(f"text: {corpus.description}")
-    print(
-        f"wrote {corpus.tokens.size:,} {vocabulary.unit}s, {vocabulary.size:,} different ones, in "
-        f"{out.stat().st_size:,} bytes: {out}"
-    )
-
-
-def verify(tokens: Path) -> None:
-    """Read a file of tokens from end to end, and say whether it is as it was written.
-
-    Args:
-        tokens: The file.
-    """
-    file = text.TokenFile(tokens)
-    with text.progress_of("reading") as show:
-        file.check(show)
-    print(f"as it was written: {tokens}, {file.corpus.tokens.size:,} tokens of the text")
-    print(f"{file.corpus.description}, SHA-256 {file.corpus.sha256}")
 
 
 def train(
@@ -135,7 +81,7 @@ def train(
     picture = out.with_name(f"{out.stem}.losses.png")
     folder = out.with_name(f"{out.stem}.checkpoints")
     corpus = source.encoded(bytes, words)
-    check_kept(source, out, metrics, picture)
+    source.check_kept(out, metrics, picture)
     print(f"text: {corpus.description}")
     vocabulary, parts = corpus.vocabulary, source.parts(corpus.tokens)
     network = text.build_network(model, vocabulary.size)
@@ -213,8 +159,7 @@ def sample(
     if (prompt != "") + (prompt_file is not None) + interactive > 1:
         raise InputError("give one of --prompt, --prompt-file and --interactive.")
     writing.check(text.ByteVocabulary())
-    model = find_model(model)
-    trained = text.load(model)
+    model, trained = load(model)
     policy = unknown.policy(trained.vocabulary)
     key = jax.random.key(seed)
     if interactive:
@@ -253,8 +198,7 @@ def evaluate(
         text.descent(adapt, adapt_decay)  # refuses what is out of range
         if adapt_window < 1:
             raise InputError(f"the window of adapting is {adapt_window}; give a positive number.")
-    model = find_model(model)
-    trained = text.load(model)
+    model, trained = load(model)
     policy = unknown.policy(trained.vocabulary)
     corpus = source.encoded_by(trained.vocabulary, policy)
     print(f"text: {corpus.description}")
@@ -295,8 +239,7 @@ def score(
     """
     if (sentence is None) == (text_file is None):
         raise InputError("there is no text to score, or two: give --sentence or --text-file.")
-    model = find_model(model)
-    trained = text.load(model)
+    model, trained = load(model)
     if text_file is not None:
         as_bytes = isinstance(trained.vocabulary, text.ByteVocabulary)
         sentence = text.SourceConfig(text=text_file).read(as_bytes).text
@@ -334,16 +277,15 @@ def look(
     """
     if length < 2:
         raise InputError(f"length is {length}; give at least 2.")
-    model = find_model(model)
-    beside = model_beside(model)
+    model, trained = load(model)
+    beside = text.model_beside(model)
     out = beside.with_suffix(".html") if out is None else out
     surprise, drawn = (out.with_name(f"{out.stem}.{name}.png") for name in ("surprise", "units"))
-    check_kept(source, out, surprise, drawn)
+    source.check_kept(out, surprise, drawn)
     if out.exists() and model.exists() and out.samefile(model):
         raise InputError(
             f"'{out}' is the model itself and would be overwritten: give another --out."
         )
-    trained = text.load(model)
     policy = unknown.policy(trained.vocabulary)
     if sentence is not None:
         tokens = policy(trained.vocabulary, sentence)
@@ -356,7 +298,7 @@ def look(
         state = list(reading.units)[-1]
     if state is not None:
         text.check_units(reading, state, units)
-    curve = training_curve(beside.with_name(f"{beside.stem}.metrics.jsonl"))
+    curve = text.loss_curve(beside.with_name(f"{beside.stem}.metrics.jsonl"))
     sections = text.surprise_section(reading), text.units_section(reading)
     text.write_page(out, model.name, *sections, text.losses_section(*curve))
     print(f"page: {out}")
@@ -370,45 +312,18 @@ def look(
         print(f"no pictures: {missing}")
 
 
-def find_model(model: Path) -> Path:
-    """The model file or the checkpoint that is meant; of a folder of checkpoints the newest."""
-    newest = None if is_checkpoint(model) else text.newest_checkpoint(model)
-    if newest is None:
-        return model
-    print(f"model: {newest}", file=sys.stderr)  # not among the text that is written
-    return newest
-
-
-def model_beside(model: Path) -> Path:
-    """Where the model file of a training is, or would be: what belongs to it lies beside it."""
-    return model.resolve().parent.with_suffix(".safetensors") if is_checkpoint(model) else model
-
-
-def training_curve(metrics: Path) -> tuple[list, list, list]:
-    """Steps, training and validation losses, as far as there is a file that tells them."""
-    try:
-        reports = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-        rows = [(each["step"], each["loss"], each["validation_loss"]) for each in reports]
-    except (OSError, ValueError, KeyError, TypeError):
-        return [], [], []
-    rows = [row for row in rows if None not in row]  # where every update was left out
-    return tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [])
+def load(model: Path) -> tuple[Path, text.LanguageModel]:
+    """The model that is meant, which is named where there is a choice, and what it holds."""
+    found = text.find_model(model)
+    if found != model:
+        print(f"model: {found}", file=sys.stderr)  # not among the text that is written
+    return found, text.load(found)
 
 
 def check_seed(seed: int):
     """Refuse now what would otherwise be refused after the training."""
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed is {seed}; give a whole number from 0 to {MAX_SEED}.")
-
-
-def check_kept(source: text.SourceConfig, *outputs: Path):
-    """Refuse to write over the text, whatever name or link leads to it."""
-    given = source.text or source.tokens
-    for output in outputs:
-        if given is not None and output.exists() and output.samefile(given):
-            raise InputError(
-                f"'{output}' is the text itself and would be overwritten: give another --out."
-            )
 
 
 def find_earlier(checkpoints: Checkpoints, resume: bool) -> bool:
@@ -428,15 +343,14 @@ def tell(beginning: text.Beginning):
     for note in beginning.notes:
         print(f"note: {note}", file=sys.stderr)
     if beginning.point is not None:
-        print(f"going on after step {int(beginning.point.state.step)}")
+        print(f"going on after step {beginning.step}")
 
 
 def figures_for(tensorboard: Path | None, training: text.TrainConfig, beginning: text.Beginning):
     """What takes the reports for TensorBoard, if it is asked for."""
     if tensorboard is None:
         return contextlib.nullcontext(lambda report: None)
-    done = 0 if beginning.point is None else int(beginning.point.state.step)
-    return text.tensorboard(tensorboard, training, after=done)
+    return text.tensorboard(tensorboard, training, after=beginning.step)
 
 
 def follow(reports, steps, beginning: text.Beginning, write):
@@ -446,8 +360,7 @@ def follow(reports, steps, beginning: text.Beginning, write):
     """
     history, newest = list(beginning.history), None
     if beginning.point is not None:
-        state = beginning.point.state
-        newest = int(state.step), average_of(state)
+        newest = beginning.step, average_of(beginning.point.state)
     try:
         with text.progress(steps) as show:
             for report in reports:

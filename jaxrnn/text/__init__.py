@@ -52,6 +52,7 @@ from jaxrnn.text.loss_curve import (
     plot_losses,
 )
 from jaxrnn.text.metrics import (
+    loss_curve,
     metrics_file,
     metrics_position,
     read_metrics,
@@ -66,6 +67,11 @@ from jaxrnn.text.pictures import (
     check_units,
     plot_surprise,
     plot_units,
+)
+from jaxrnn.text.places import (
+    find_model,
+    load_origin,
+    model_beside,
 )
 from jaxrnn.text.preparing import (
     prepare,
@@ -83,8 +89,6 @@ from jaxrnn.text.resuming import (
     Beginning,
     is_finished,
     kept,
-    load_origin,
-    newest_checkpoint,
     resume,
     training_record,
 )
@@ -183,6 +187,7 @@ __all__ = [
     "descent",
     "evaluate",
     "evaluate_dynamically",
+    "find_model",
     "fit",
     "forbid",
     "free_run",
@@ -195,12 +200,13 @@ __all__ = [
     "load_origin",
     "log_probabilities",
     "look",
+    "loss_curve",
     "losses_section",
     "make_optimizer",
     "metrics_file",
     "metrics_position",
+    "model_beside",
     "most_likely",
-    "newest_checkpoint",
     "next_token_loss",
     "pad_words",
     "plot_losses",

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from jaxrnn.errors import CorpusError, InputError
+from jaxrnn.errors import InputError
 from jaxrnn.text.unread import Unread, sequence, side_by_side
 from jaxrnn.training import Windows
+from jaxrnn.training.windows import check_enough, check_positive
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,25 +66,15 @@ def training_windows(part, batch: int, length: int) -> Batches:
       38
     """
     part = sequence(part)
-    for name, number in (("batch", batch), ("length", length)):
-        if number < 1:
-            raise InputError(f"{name} is {number}; give a positive number.")
+    check_positive(batch=batch, length=length)
     if part.ndim > 1:
         if part.shape[1] != batch:
             raise InputError(
                 f"the split made {part.shape[1]} streams, but the batch is {batch}: make them "
                 "equal."
             )
-        _check_enough(part, length + 1, f"a window of {length}")
+        check_enough(part, length + 1, f"a window of {length}")
         return Batches(part, length)
-    _check_enough(part, batch * length + 1, f"{batch} streams of {length}")
+    check_enough(part, batch * length + 1, f"{batch} streams of {length}")
     windows = (len(part) - 1) // (batch * length)
     return Batches(side_by_side(part, batch, windows * length), length)
-
-
-def _check_enough(part, needed, purpose):
-    if len(part) < needed:
-        raise CorpusError(
-            f"the sequence has {len(part):,} tokens, but {purpose} and the token after them need "
-            f"at least {needed:,}: give more text, or make the batch or the window smaller."
-        )

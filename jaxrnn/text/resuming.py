@@ -12,13 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxrnn import model_file
 from jaxrnn.cell import named_leaves
 from jaxrnn.checkpoint import (
     Checkpoints,
-    Retention,
     difference,
-    is_checkpoint,
     load_checkpoint,
     read_record,
 )
@@ -43,6 +40,11 @@ class Beginning(NamedTuple):
     history: Sequence[Report] = ()  # what the metrics file says
     metrics_bytes: int = 0  # how much of the metrics file is kept
     notes: Sequence[str] = ()  # what the user should know
+
+    @property
+    def step(self) -> int:
+        """How many steps were made."""
+        return 0 if self.point is None else int(self.point.state.step)
 
 
 def training_record(
@@ -226,45 +228,6 @@ def load_model(path: str | Path) -> LanguageModel:
     except Exception as error:  # whatever a hostile description makes of a network or an optimizer
         raise CheckpointError(f"'{path}' is not the checkpoint of a language model.") from error
     return LanguageModel(network, average_of(point.state), vocabulary)
-
-
-def load_origin(path: str | Path) -> dict[str, Any]:
-    """What is known of the text that the model in a file or a checkpoint was trained on.
-
-    Args:
-      path: what `load` takes.
-
-    Returns:
-      What `SourceConfig.note` takes.
-    """
-    if not is_checkpoint(path):
-        return model_file.load_model(path).metadata
-    match read_record(path).content.get("training_of"):
-        case {"corpus": {"sha256": sha256}, "split": {"name": name, "validation": length}}:
-            return {"sha256": sha256, "split": name, "validation": length}
-    return {}
-
-
-def newest_checkpoint(folder: str | Path) -> Path | None:
-    """The newest checkpoint in a folder of checkpoints that is not damaged; None if there is none.
-
-    Args:
-      folder: where the checkpoints of one training are.
-
-    Raises:
-      CorruptFileError: if all are damaged.
-    """
-    checkpoints = Checkpoints(Path(folder), Retention())
-    damaged = []
-    for step in reversed(checkpoints.steps()):
-        try:
-            read_record(checkpoints.path(step))
-            return checkpoints.path(step)
-        except CorruptFileError as error:
-            damaged.append(error)
-    if damaged:
-        raise damaged[0]
-    return None
 
 
 def _specification(network, config, content):

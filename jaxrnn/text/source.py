@@ -94,6 +94,22 @@ class SourceConfig:
         if self.text is not None:
             raise InputError("a text or tokens: give --text or --tokens, not both.")
 
+    def check_kept(self, *outputs: Path) -> None:
+        """Refuse to write over the text, whatever name or link leads to it.
+
+        Args:
+          *outputs: where something is to be written.
+
+        Raises:
+          InputError: if one of them is the text, which must have been read before.
+        """
+        given = self.text or self.tokens
+        for output in outputs:
+            if given is not None and output.exists() and output.samefile(given):
+                raise InputError(
+                    f"'{output}' is the text itself and would be overwritten: give another --out."
+                )
+
     def parts(self, tokens) -> Split:
         """The tokens of the text, split.
 
