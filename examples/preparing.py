@@ -32,7 +32,7 @@ def prepare(preparing: Preparing) -> None:
         preparing: A text, and where its tokens go.
     """
     source = preparing.text
-    out = source.with_suffix(".tokens") if preparing.out is None else preparing.out
+    out = source.parent / f"{source.stem}.tokens" if preparing.out is None else preparing.out
     with stop_signals() as stop, text.progress_of("preparing") as show:
 
         def tell(share):

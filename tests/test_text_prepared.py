@@ -27,7 +27,7 @@ from jaxrnn.errors import (
     ModelFileError,
     VocabularyError,
 )
-from jaxrnn.text import files, token_file
+from jaxrnn.text import files, token_file, word_vocabulary
 from jaxrnn.text.files import decoded
 from jaxrnn.text.word_vocabulary import whole_words
 
@@ -88,6 +88,15 @@ def test_words_are_the_same_however_a_text_is_cut(written, cuts):
     vocabulary = text.WordVocabulary(("a", " b", "\n", ",", "é", " "))
     found = [vocabulary.lookup(piece) for piece in whole_words(pieces)]
     assert np.concatenate([[], *found]).tolist() == vocabulary.lookup(written).tolist()
+
+
+@pytest.mark.parametrize("limit", [5, None])
+def test_words_are_counted_on_the_disk_where_memory_ends(monkeypatch, limit):
+    written = WRITTEN + "a\ud800b Fuß Fuß fox, \ufffd"
+    expected = text.WordVocabulary.from_text(written, limit)
+    monkeypatch.setattr(word_vocabulary, "COUNTED", 4)
+    pieces = (written[begin : begin + 10] for begin in range(0, len(written), 10))
+    assert text.WordVocabulary.from_pieces(pieces, limit) == expected
 
 
 def test_a_word_that_never_ends():

@@ -125,7 +125,8 @@ def fit(
     Args:
       network: a layer from tokens to logits.
       config: how to train.
-      train: [time]; the tokens to learn from; [time, streams] if they are in streams already.
+      train: [time]; the tokens to learn from; [time, streams] if they are in streams already. An
+        array, or unread, as all tokens here.
       validation: [time, *streams]; held out; the first 4,096 instants are read at each report.
       fold: how time is folded; `jaxrnn.folds.scan` for a cell that does not know its own backward
         step.

@@ -34,7 +34,7 @@ def prepare(
       path: the text.
       out: where to; an existing file is replaced.
       as_bytes: whether bytes are asked for instead of characters.
-      words: how many words instead, or None; the different words of the text are held in memory.
+      words: how many words instead, or None; counting them may take temporary files.
       encoding: of the characters, by any name that Python knows.
       tell: called with the share of the work that is done. What it raises ends the preparation, and
         nothing is left behind.

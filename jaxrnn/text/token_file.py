@@ -33,6 +33,7 @@ _MAGIC = TOKENS + b"1\n"
 BLOCK = 2**16  # bytes
 KEPT = 1024  # blocks in memory, 64 MiB: a training reads at as many places as it has streams
 MAX_HEADER = 2**26
+MAX_BYTES = 2**38  # of tokens; the digests of so many blocks are 128 MiB
 _DIGEST = hashlib.sha256().digest_size
 _SIZES = struct.Struct("<QQ")
 _HEAD = len(_MAGIC) + _DIGEST + _SIZES.size
@@ -79,6 +80,8 @@ def write_tokens(
         file.write(block)
         digests += hashlib.sha256(block).digest()
         size += len(block)
+        if size > MAX_BYTES:
+            raise CorpusError(f"the tokens take more than {MAX_BYTES:,} bytes: prepare a part.")
     header = json.dumps({"dtype": dtype.name, "vocabulary": described} | about()).encode()
     file.write(digests + header)
     sizes = _SIZES.pack(size, len(header))
@@ -193,7 +196,7 @@ def _read_proven(path, file, size) -> tuple[int, bytes, bytes]:
         length, header = _SIZES.unpack(sizes)
         table = -(-length // BLOCK) * _DIGEST
         # Compared before anything is read: a forged size would be allocated.
-        if header <= MAX_HEADER and size == _HEAD + length + table + header:
+        if length <= MAX_BYTES and header <= MAX_HEADER and size == _HEAD + length + table + header:
             file.seek(_HEAD + length)
             rest = file.read(table + header)
             if hashlib.sha256(sizes + rest).digest() == digest:

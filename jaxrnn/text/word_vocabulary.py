@@ -1,8 +1,14 @@
 """Words as tokens."""
 
 import collections
+import contextlib
 import dataclasses
+import heapq
+import itertools
+import json
+import operator
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,6 +22,7 @@ from jaxrnn.text.tokens import UNKNOWN, Decoder, checked_tokens
 _PIECE = re.compile(r" ?\w+| ?[^\w\s]|\s")
 _LETTER = re.compile(r"\w")
 LONGEST = 10**6  # letters
+COUNTED = 2**20  # different words held in memory while they are counted
 MARK = "\ufffd"  # how an unknown word is written
 
 
@@ -105,7 +112,7 @@ class WordVocabulary:
 
     @classmethod
     def from_pieces(cls, pieces: Iterable[str], limit: int | None = None) -> "WordVocabulary":
-        """The words of a text that comes in pieces; what is held in memory is its different words.
+        """The words of a text that comes in pieces.
 
         Args:
           pieces: of the text, cut anywhere.
@@ -115,12 +122,14 @@ class WordVocabulary:
           VocabularyError: as `from_text` does.
         """
         cls.check_limit(limit)
-        counts: collections.Counter[str] = collections.Counter()
-        for piece in whole_words(pieces):
-            counts.update(_PIECE.findall(piece))
-        del counts[MARK], counts[" " + MARK]
-        by_frequency = sorted(counts, key=lambda word: (-counts[word], word))
-        return cls(tuple(by_frequency[: None if limit is None else limit - 1]))
+        with contextlib.ExitStack() as stack:
+            counts = _counts(whole_words(pieces), stack)
+            by_frequency = ((-n, word) for word, n in counts if word not in (MARK, " " + MARK))
+            if limit is None:
+                chosen = sorted(by_frequency)
+            else:
+                chosen = heapq.nsmallest(limit - 1, by_frequency)
+        return cls(tuple(word for _, word in chosen))
 
     @staticmethod
     def check_limit(limit: int | None) -> None:
@@ -178,3 +187,27 @@ class WordVocabulary:
     def describe(self) -> dict[str, Any]:
         """A JSON-able description; `vocabulary_from_description` reads it."""
         return {"type": "WordVocabulary", "words": list(self.words)}
+
+
+def _counts(pieces, stack):
+    """Words and how often each occurs, in the order of the words.
+
+    Where there are more different ones than are held in memory, sorted runs go to temporary files.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    runs = []
+    for piece in pieces:
+        counts.update(_PIECE.findall(piece))
+        if len(counts) > COUNTED:
+            runs.append(_on_disk(sorted(counts.items()), stack))
+            counts.clear()
+    runs.append(iter(sorted(counts.items())))
+    for word, found in itertools.groupby(heapq.merge(*runs), key=operator.itemgetter(0)):
+        yield word, sum(count for _, count in found)
+
+
+def _on_disk(run, stack):
+    file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="ascii"))
+    file.writelines(json.dumps(entry) + "\n" for entry in run)
+    file.seek(0)
+    return (tuple(json.loads(line)) for line in file)
