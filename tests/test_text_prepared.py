@@ -343,6 +343,21 @@ def test_forged_files(tmp_path, raw):
         read_all(path)
 
 
+def test_more_tokens_than_a_file_may_hold(written, monkeypatch):
+    """Their digests, which are read when a file is opened, would be too many."""
+    out = written.with_name("tokens")
+    text.prepare(written, out)
+    monkeypatch.setattr(token_file, "MAX_BYTES", 100)
+    with pytest.raises(CorruptFileError, match="damaged"):
+        text.read_tokens(out)
+    with pytest.raises(CorpusError, match="more than 100 bytes: prepare a part"):
+        text.prepare(written, written.with_name("more"))
+    monkeypatch.setattr(token_file, "MAX_HEADER", 100)
+    with pytest.raises(CorpusError, match="vocabulary of 42 characters is too large"):
+        text.prepare(written, written.with_name("more"))
+    assert len(list(written.parent.iterdir())) == 2
+
+
 def test_places_where_there_are_no_tokens(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, sentence in {".": "directory", "pipe": "regular", "none": "does not exist"}.items():
@@ -354,7 +369,8 @@ def test_a_file_that_changes_while_it_is_read(written):
     out = written.with_name("tokens")
     prepared = text.prepare(written, out)
     raw = bytearray(out.read_bytes())
-    assert prepared.tokens[:9]
+    with pytest.raises(TypeError, match="only a part from one instant"):
+        prepared.tokens[3]
     np.asarray(prepared.tokens[:9])
     raw[64 + 100] ^= 1
     out.write_bytes(raw)

@@ -99,11 +99,11 @@ class _Reading:
             yield piece
 
     def _told(self, pieces):
-        done = 0
+        done, size = 0, self.path.stat().st_size if self.path.exists() else 1
         for piece in pieces:
             yield piece
             done += len(piece)
-            self._tell(min(1.0, done / self.path.stat().st_size))
+            self._tell(min(1.0, done / size))
 
     @property
     def sha256(self) -> str:

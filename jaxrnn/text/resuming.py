@@ -13,12 +13,7 @@ import jax
 import numpy as np
 
 from jaxrnn.cell import named_leaves
-from jaxrnn.checkpoint import (
-    Checkpoints,
-    difference,
-    load_checkpoint,
-    read_record,
-)
+from jaxrnn.checkpoint import Checkpoints, difference, load_checkpoint, read_record
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CheckpointError, CorruptFileError, NonFiniteError
 from jaxrnn.text.encoded import AnyCorpus
@@ -48,11 +43,7 @@ class Beginning(NamedTuple):
 
 
 def training_record(
-    network,
-    vocabulary: Vocabulary,
-    config: TrainConfig,
-    corpus: AnyCorpus,
-    parts: Split,
+    network, vocabulary: Vocabulary, config: TrainConfig, corpus: AnyCorpus, parts: Split
 ) -> dict[str, Any]:
     """All that a training depends on, as JSON: what must be equal to go on exactly.
 

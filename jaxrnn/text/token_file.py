@@ -65,7 +65,7 @@ def write_tokens(
       about: called when all tokens are written; `description` and `sha256` of the text.
 
     Raises:
-      CorpusError: if the vocabulary is too large for the header.
+      CorpusError: if the vocabulary or the text is too large.
     """
     dtype = narrowest(vocabulary.size)
     described = vocabulary.describe()
@@ -176,9 +176,8 @@ class TokenFile:
                 f"number {begin // self._dtype.itemsize:,} on are not those that were written."
             )
         tokens = np.frombuffer(raw, self._dtype)
-        if (
-            tokens.max() >= self.corpus.vocabulary.size
-        ):  # forged: what is written is never like that
+        # In a file that was forged as a whole; JAX would take its last row for what is beyond it.
+        if tokens.max() >= self.corpus.vocabulary.size:
             raise _no_file_of_tokens(self._path)
         return tokens
 

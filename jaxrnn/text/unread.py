@@ -63,7 +63,7 @@ class Unread:
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         """What is in it, read now."""
-        return np.asarray(self.read(self.begin, self.end), dtype)
+        return np.array(self.read(self.begin, self.end), dtype, copy=copy)
 
     def __repr__(self) -> str:
         return f"<{' × '.join(map(str, self.shape))} instants, unread>"
