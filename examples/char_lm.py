@@ -6,18 +6,23 @@
     python examples/char_lm.py evaluate
     python examples/char_lm.py score --sentence "def main():"
     python examples/char_lm.py look
+    python examples/char_lm.py prepare --text big.txt
+    python examples/char_lm.py train --tokens big.tokens
 
-Without `--text FILE` the text is the source code of Python's own standard library.
+Without `--text FILE` the text is the source code of Python's own standard library. A text that is
+too large for memory is encoded once by `prepare`, and read from the file of its tokens.
 """
 
+import contextlib
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Literal
 
 import jax
+import numpy as np
 from command_line import Interrupted, complain, run
+from preparing import prepare, verify
 
 from jaxrnn import model_file, text
 from jaxrnn.checkpoint import Checkpoints, Retention, open_checkpoints
@@ -52,6 +57,7 @@ def train(
     out: Path = DEFAULT_MODEL,
     length: int = 500,
     temperature: float = 0.8,
+    tensorboard: Path | None = None,
 ) -> None:
     """Train a model on a text, save it, and let it write.
 
@@ -65,21 +71,19 @@ def train(
         out: Where the model goes; metrics, checkpoints and a picture go beside it.
         length: Characters to write at the end.
         temperature: Below 1 writes more cautiously, above 1 more adventurously.
+        tensorboard: A folder for TensorBoard, where the figures go as well.
     """
     writing = text.WriteConfig(length=length, temperature=temperature)
     check_seed(training.seed)
     writing.check(text.ByteVocabulary())
-    if bytes and words is not None:
-        raise InputError("bytes or words: give --bytes or --words, not both.")
     model_file.check_writable(out)
     metrics = out.with_name(f"{out.stem}.metrics.jsonl")
     picture = out.with_name(f"{out.stem}.losses.png")
     folder = out.with_name(f"{out.stem}.checkpoints")
-    corpus = source.read(as_bytes=bytes)
-    check_kept(source, out, metrics, picture)
+    corpus = source.encoded(bytes, words)
+    source.check_kept(out, metrics, picture)
     print(f"text: {corpus.description}")
-    vocabulary = text.choose_vocabulary(corpus, bytes, words)
-    parts = source.parts(vocabulary.encode(corpus.text))
+    vocabulary, parts = corpus.vocabulary, source.parts(corpus.tokens)
     network = text.build_network(model, vocabulary.size)
     print(f"network: {network}")
     print(
@@ -101,7 +105,8 @@ def train(
             *(reports, checkpoints, metrics, record, training, saving.save_every),
             metrics_bytes=beginning.metrics_bytes,
         )
-        history, newest, stopped = follow(saved, training.steps, beginning)
+        with figures_for(tensorboard, training, beginning) as write:
+            history, newest, stopped = follow(saved, training.steps, beginning, write)
     if newest is None:
         kept = f"; '{out}' is as it was before" if out.exists() else ""
         what = "no model" if checkpoints.steps() else "nothing"
@@ -143,7 +148,7 @@ def sample(
     Args:
         writing: How to write.
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         prompt: What to continue; a new line if empty.
         prompt_file: A text file to continue instead.
         streams: How many texts to write side by side.
@@ -154,7 +159,7 @@ def sample(
     if (prompt != "") + (prompt_file is not None) + interactive > 1:
         raise InputError("give one of --prompt, --prompt-file and --interactive.")
     writing.check(text.ByteVocabulary())
-    trained = text.load(model)
+    model, trained = load(model)
     policy = unknown.policy(trained.vocabulary)
     key = jax.random.key(seed)
     if interactive:
@@ -180,7 +185,7 @@ def evaluate(
     Args:
         source: The text, and the part of it that is read.
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         part: Which part; only the split 80/10/10 has a test.
         adapt: Also go on learning from what was read, at this rate (dynamic evaluation).
         adapt_decay: How strongly the parameters are drawn back to those of the file, from 0 to 1.
@@ -193,12 +198,12 @@ def evaluate(
         text.descent(adapt, adapt_decay)  # refuses what is out of range
         if adapt_window < 1:
             raise InputError(f"the window of adapting is {adapt_window}; give a positive number.")
-    trained = text.load(model)
+    model, trained = load(model)
     policy = unknown.policy(trained.vocabulary)
-    corpus = source.read(as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
+    corpus = source.encoded_by(trained.vocabulary, policy)
     print(f"text: {corpus.description}")
-    parts = source.parts(policy(trained.vocabulary, corpus.text))
-    note = source.note(model_file.load_model(model).metadata, corpus, parts)
+    parts = source.parts(corpus.tokens)
+    note = source.note(text.load_origin(model), corpus, parts)
     if note is not None:
         print(note)
     print_loss(trained, parts, part)
@@ -228,13 +233,13 @@ def score(
 
     Args:
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         sentence: The text.
         text_file: A file with the text.
     """
     if (sentence is None) == (text_file is None):
         raise InputError("there is no text to score, or two: give --sentence or --text-file.")
-    trained = text.load(model)
+    model, trained = load(model)
     if text_file is not None:
         as_bytes = isinstance(trained.vocabulary, text.ByteVocabulary)
         sentence = text.SourceConfig(text=text_file).read(as_bytes).text
@@ -263,7 +268,7 @@ def look(
     Args:
         source: The text, of which the beginning of the validation part is read.
         unknown: What becomes of what the vocabulary does not know.
-        model: The model file.
+        model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         sentence: A text to read instead.
         length: How many characters to read at most.
         state: Whose units to draw, such as "layers.1.h"; those of the last layer if not given.
@@ -272,27 +277,28 @@ def look(
     """
     if length < 2:
         raise InputError(f"length is {length}; give at least 2.")
-    out = model.with_suffix(".html") if out is None else out
+    model, trained = load(model)
+    beside = text.model_beside(model)
+    out = beside.with_suffix(".html") if out is None else out
     surprise, drawn = (out.with_name(f"{out.stem}.{name}.png") for name in ("surprise", "units"))
-    check_kept(source, out, surprise, drawn)
+    source.check_kept(out, surprise, drawn)
     if out.exists() and model.exists() and out.samefile(model):
         raise InputError(
             f"'{out}' is the model itself and would be overwritten: give another --out."
         )
-    trained = text.load(model)
     policy = unknown.policy(trained.vocabulary)
     if sentence is not None:
         tokens = policy(trained.vocabulary, sentence)
     else:
-        corpus = source.read(as_bytes=isinstance(trained.vocabulary, text.ByteVocabulary))
-        tokens = source.parts(policy(trained.vocabulary, corpus.text)).validation
+        corpus = source.encoded_by(trained.vocabulary, policy)
+        tokens = np.asarray(source.parts(corpus.tokens).validation[:length])
         tokens = tokens if tokens.ndim == 1 else tokens[:, 0]
     reading = text.look(trained, tokens[:length])
     if state is None and reading.units:
         state = list(reading.units)[-1]
     if state is not None:
         text.check_units(reading, state, units)
-    curve = training_curve(model.with_name(f"{model.stem}.metrics.jsonl"))
+    curve = text.loss_curve(beside.with_name(f"{beside.stem}.metrics.jsonl"))
     sections = text.surprise_section(reading), text.units_section(reading)
     text.write_page(out, model.name, *sections, text.losses_section(*curve))
     print(f"page: {out}")
@@ -306,30 +312,18 @@ def look(
         print(f"no pictures: {missing}")
 
 
-def training_curve(metrics: Path) -> tuple[list, list, list]:
-    """Steps, training and validation losses, as far as there is a file that tells them."""
-    try:
-        reports = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-        rows = [(each["step"], each["loss"], each["validation_loss"]) for each in reports]
-    except (OSError, ValueError, KeyError, TypeError):
-        return [], [], []
-    rows = [row for row in rows if None not in row]  # where every update was left out
-    return tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [])
+def load(model: Path) -> tuple[Path, text.LanguageModel]:
+    """The model that is meant, which is named where there is a choice, and what it holds."""
+    found = text.find_model(model)
+    if found != model:
+        print(f"model: {found}", file=sys.stderr)  # not among the text that is written
+    return found, text.load(found)
 
 
 def check_seed(seed: int):
     """Refuse now what would otherwise be refused after the training."""
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed is {seed}; give a whole number from 0 to {MAX_SEED}.")
-
-
-def check_kept(source: text.SourceConfig, *outputs: Path):
-    """Refuse to write over the text, whatever name or link leads to it."""
-    for output in outputs:
-        if source.text is not None and output.exists() and output.samefile(source.text):
-            raise InputError(
-                f"'{output}' is the text itself and would be overwritten: give another --out."
-            )
 
 
 def find_earlier(checkpoints: Checkpoints, resume: bool) -> bool:
@@ -349,24 +343,31 @@ def tell(beginning: text.Beginning):
     for note in beginning.notes:
         print(f"note: {note}", file=sys.stderr)
     if beginning.point is not None:
-        print(f"going on after step {int(beginning.point.state.step)}")
+        print(f"going on after step {beginning.step}")
 
 
-def follow(reports, steps, beginning: text.Beginning):
-    """Show the reports.
+def figures_for(tensorboard: Path | None, training: text.TrainConfig, beginning: text.Beginning):
+    """What takes the reports for TensorBoard, if it is asked for."""
+    if tensorboard is None:
+        return contextlib.nullcontext(lambda report: None)
+    return text.tensorboard(tensorboard, training, after=beginning.step)
+
+
+def follow(reports, steps, beginning: text.Beginning, write):
+    """Show the reports, and have them written.
 
     Return all of them, the newest parameters with their step, and what ended the training early.
     """
     history, newest = list(beginning.history), None
     if beginning.point is not None:
-        state = beginning.point.state
-        newest = int(state.step), average_of(state)
+        newest = beginning.step, average_of(beginning.point.state)
     try:
         with text.progress(steps) as show:
             for report in reports:
                 newest = report.step, report.params
                 history.append(report._replace(params=None, point=None))
                 show(report)
+                write(report)
     except (text.Stopped, NonFiniteError, OSError) as reason:
         return history, newest, reason
     return history, newest, None
@@ -391,8 +392,8 @@ def print_loss(model: text.LanguageModel, parts: text.Split, part: str = "valida
         f"per {unit} ({held_out.size:,} {unit}s, the carry handed on throughout)"
     )
     if isinstance(model.vocabulary, text.WordVocabulary):
-        print(f"of these {(held_out == 0).mean():.1%} are unknown words, all taken for one")
+        print(f"of these {text.share_of(held_out, 0):.1%} are unknown words, all taken for one")
 
 
 if __name__ == "__main__":
-    sys.exit(run([train, sample, evaluate, score, look], __doc__))
+    sys.exit(run([train, sample, evaluate, score, look, prepare, verify], __doc__))

@@ -40,7 +40,7 @@ def run(functions: Sequence[Callable[..., None]], description: str) -> int:
     settings = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
     try:
         tyro.extras.subcommand_cli_from_dict(commands, description=description, config=settings)
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:
         return complain(error, status=2)
     except BrokenPipeError:
         # Whoever read the output has enough. What is still buffered must not be tried again.

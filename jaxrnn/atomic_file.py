@@ -3,10 +3,11 @@
 import contextlib
 import errno
 import os
+import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from jaxrnn.errors import ModelFileError
 
@@ -35,36 +36,73 @@ def write_atomically(path: str | Path, raw: bytes, verify: Callable[[Path], Any]
       ...     path.read_bytes()
       b'42'
     """
-    path, trial = _places(Path(path))
+    with replacing(path, verify) as file:
+        file.write(raw)
+
+
+@contextlib.contextmanager
+def replacing(
+    path: str | Path, verify: Callable[[Path], Any], what: str = "the model"
+) -> Iterator[BinaryIO]:
+    """`write_atomically` for what is too large to be in memory at once.
+
+    Args:
+      path: where to; an existing file is replaced when all is written, and only then.
+      verify: as `write_atomically` has it.
+      what: is written, for messages.
+
+    Returns:
+      A context manager for the file to write to. If its block is left by an exception, nothing is
+      left behind.
+
+    Raises:
+      ModelFileError: if the file cannot be written, or `verify` refuses it.
+    """
+    path, trial = _places(Path(path), what)
     try:
         with trial.open("xb") as file:
-            file.write(raw)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         verify(trial)
         trial.replace(path)
     except (OSError, ModelFileError) as error:
-        raise _not_writable(path, error) from error
+        raise _not_writable(path, error, what) from error
     finally:
         with contextlib.suppress(OSError):
             trial.unlink()
 
 
-def check_writable(path: str | Path) -> None:
+def remove_unfinished(path: str | Path) -> None:
+    """Remove what writers of a file that were killed have left beside it.
+
+    Args:
+      path: the file. One that is still being written there will not get its name.
+    """
+    path, _ = _places(Path(path))
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
+    with contextlib.suppress(OSError):  # whoever writes there next will say what is wrong
+        for beside in path.parent.iterdir():
+            if unfinished.fullmatch(beside.name):
+                beside.unlink()
+
+
+def check_writable(path: str | Path, what: str = "the model") -> None:
     """Find out now whether a file will be writable, rather than after a long training.
 
     Args:
       path: where it shall go.
+      what: shall go there, for messages.
 
     Raises:
       ModelFileError: if it cannot go there.
     """
-    path, trial = _places(Path(path))
+    path, trial = _places(Path(path), what)
     try:
         trial.touch(exist_ok=False)
         trial.unlink()
     except OSError as error:
-        raise _not_writable(path, error) from error
+        raise _not_writable(path, error, what) from error
 
 
 def check_readable(path: str | Path) -> None:
@@ -84,7 +122,7 @@ def check_readable(path: str | Path) -> None:
         raise ModelFileError(f"larger than the {MAX_BYTES:,} bytes that are read.")
 
 
-def _places(path):
+def _places(path, what="the model"):
     """Where the file goes, and beside it where it is written first."""
     try:
         if path.is_dir():
@@ -92,9 +130,9 @@ def _places(path):
         path = path.resolve()  # a link stays a link: the file it points to is replaced
         return path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
     except (OSError, ValueError) as error:
-        raise _not_writable(path, error) from error
+        raise _not_writable(path, error, what) from error
 
 
-def _not_writable(path, error):
+def _not_writable(path, error, what):
     reason = error.strerror if isinstance(error, OSError) else error
-    return ModelFileError(f"'{path}': the model cannot be written there ({reason}).")
+    return ModelFileError(f"'{path}': {what} cannot be written there ({reason}).")

@@ -18,11 +18,11 @@ class VocabularyError(InputError):
 
 
 class ModelFileError(InputError):
-    """A model file is not one, or cannot be read or written."""
+    """A model file is not one, or it or another file of ours cannot be read or written."""
 
 
 class CorruptFileError(ModelFileError):
-    """A model file or a checkpoint was damaged after it was written."""
+    """A model file, a checkpoint or a file of tokens was damaged after it was written."""
 
 
 class CheckpointError(InputError):

@@ -185,6 +185,64 @@ def test_evaluate_repeats_the_loss_of_training(trained):
     ]
 
 
+def test_a_text_may_be_prepared_and_the_figures_may_be_shown(trained):
+    """The same model from the file of tokens; and figures for TensorBoard, at their steps."""
+    folder, printed = trained
+    status, out, errors = run(folder, "prepare", "--text", "fox.txt")
+    assert status == 0 and not errors
+    assert out.splitlines()[-2] == "text: 'fox.txt', 2,200 characters"
+    assert "wrote 2,200 characters, 28 different ones" in out and "fox.tokens" in out
+    status, out, errors = run(
+        *(folder, "train", "--tokens", "fox.tokens", *SMALL, "--out", "again.safetensors"),
+        *("--tensorboard", "board"),
+    )
+    assert status == 0 and not errors, errors
+    losses = [line for line in printed.splitlines() if "loss on" in line]
+    assert [line for line in out.splitlines() if "loss on" in line] == losses
+    again, first = (folder / f"{name}.metrics.jsonl" for name in ("again", "char_lm"))
+    assert again.read_bytes() == first.read_bytes()
+    again, first = (folder / f"{name}.safetensors" for name in ("again", "char_lm"))
+    left, right = (model_file.load_model(path) for path in (again, first))
+    assert left.metadata == right.metadata
+    for a, b in zip(jax.tree.leaves(left.params), jax.tree.leaves(right.params), strict=True):
+        assert a.tobytes() == b.tobytes()
+    (board,) = (folder / "board").iterdir()
+    assert board.read_bytes().count(b"loss/validation") == 3
+    for name in ("again.checkpoints", "board"):
+        shutil.rmtree(folder / name)
+    for path in [*folder.glob("again.*"), folder / "fox.tokens"]:
+        path.unlink()
+
+
+def test_checkpoints_are_models_too(trained, monkeypatch, capsys):
+    """One checkpoint, or a folder of them, of which the newest is taken and named."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    monkeypatch.chdir(trained[0])
+    said, newest = {}, "char_lm.checkpoints"
+    for model in ("char_lm.safetensors", newest, "char_lm.checkpoints/30"):
+        for command in (
+            *(("sample", "--length", "20"), ("score", "--sentence", "the fox")),
+            ("evaluate", "--text", "fox.txt"),
+        ):
+            monkeypatch.setattr(sys, "argv", ["char_lm.py", *command, "--model", model])
+            with pytest.raises(SystemExit) as stopped, jax.enable_x64(False):
+                runpy.run_path(str(SCRIPT), run_name="__main__")
+            assert stopped.value.code == 0
+            out, errors = capsys.readouterr()
+            assert errors == ("model: char_lm.checkpoints/30\n" if model == newest else "")
+            assert said.setdefault(command, out) == out and "note: " not in out
+
+
+def test_a_preparation_that_is_interrupted_leaves_nothing(tmp_path):
+    (tmp_path / "long.txt").write_text(WRITTEN * 10_000)
+    process = start(tmp_path, "prepare", "--text", "long.txt")
+    assert process.stdout.readline() == "preparing: 10%\n"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 143 and errors == "error: terminated\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["long.txt"]
+
+
 def test_evaluate_says_when_the_model_learned_from_something_else(trained, tmp_path):
     folder, _ = trained
     origin = "note: the model was trained on 'fox.txt', 2,200 characters, with 0.1 of it held out"

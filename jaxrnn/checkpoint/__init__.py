@@ -6,7 +6,14 @@ files, notices no flipped bit. Nothing in a file is ever executed.
 """
 
 from jaxrnn.checkpoint.matching import difference
-from jaxrnn.checkpoint.reading import Loaded, Record, load_arrays, load_checkpoint, read_record
+from jaxrnn.checkpoint.reading import (
+    Loaded,
+    Record,
+    is_checkpoint,
+    load_arrays,
+    load_checkpoint,
+    read_record,
+)
 from jaxrnn.checkpoint.store import Checkpoints, Retention, open_checkpoints
 
 __all__ = [
@@ -15,6 +22,7 @@ __all__ = [
     "Record",
     "Retention",
     "difference",
+    "is_checkpoint",
     "load_arrays",
     "load_checkpoint",
     "open_checkpoints",

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxrnn.cell import named_leaves
-from jaxrnn.checkpoint.seal import check_seal
+from jaxrnn.checkpoint.seal import NAME, check_seal
 from jaxrnn.errors import CheckpointError, CorruptFileError
 
 PARTS = ("state", "record")
@@ -27,6 +27,11 @@ class Loaded(NamedTuple):
 
     tree: Any
     content: dict[str, Any]
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether this is the folder of a checkpoint, damaged or not."""
+    return (Path(path) / NAME).is_file()
 
 
 def load_checkpoint(path: str | Path, like: Any) -> Loaded:

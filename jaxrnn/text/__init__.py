@@ -1,5 +1,9 @@
 """Text: vocabularies, corpora, and a language model that is trained on them and writes more."""
 
+from jaxrnn.text.batches import (
+    Batches,
+    training_windows,
+)
 from jaxrnn.text.corpus import (
     Corpus,
     read_bytes,
@@ -11,6 +15,9 @@ from jaxrnn.text.dynamic_evaluation import (
     evaluate_dynamically,
     gradient_sizes,
     rms,
+)
+from jaxrnn.text.encoded import (
+    EncodedCorpus,
 )
 from jaxrnn.text.evaluation import (
     evaluate,
@@ -45,6 +52,7 @@ from jaxrnn.text.loss_curve import (
     plot_losses,
 )
 from jaxrnn.text.metrics import (
+    loss_curve,
     metrics_file,
     metrics_position,
     read_metrics,
@@ -60,8 +68,17 @@ from jaxrnn.text.pictures import (
     plot_surprise,
     plot_units,
 )
+from jaxrnn.text.places import (
+    find_model,
+    load_origin,
+    model_beside,
+)
+from jaxrnn.text.preparing import (
+    prepare,
+)
 from jaxrnn.text.progress import (
     progress,
+    progress_of,
 )
 from jaxrnn.text.recipe import (
     TrainConfig,
@@ -80,7 +97,6 @@ from jaxrnn.text.sampling import (
 )
 from jaxrnn.text.source import (
     SourceConfig,
-    choose_vocabulary,
 )
 from jaxrnn.text.splits import (
     Split,
@@ -88,13 +104,19 @@ from jaxrnn.text.splits import (
     split_80_10_10,
     split_90_10,
     split_columns_95_5,
-    training_windows,
 )
 from jaxrnn.text.stop_strings import (
     Stop,
     StopScanner,
     stop_after,
     stop_before,
+)
+from jaxrnn.text.tensorboard import (
+    tensorboard,
+)
+from jaxrnn.text.token_file import (
+    TokenFile,
+    read_tokens,
 )
 from jaxrnn.text.tokens import (
     refuse,
@@ -107,11 +129,16 @@ from jaxrnn.text.transforms import (
     top_k,
     top_p,
 )
+from jaxrnn.text.unread import (
+    Unread,
+    share_of,
+)
 from jaxrnn.text.vocabulary import (
     ByteVocabulary,
     CharVocabulary,
     Vocabulary,
     WordVocabulary,
+    choose_vocabulary,
     vocabulary_from_description,
 )
 from jaxrnn.text.words import (
@@ -127,10 +154,12 @@ from jaxrnn.text.writing import (
 )
 
 __all__ = [
+    "Batches",
     "Beginning",
     "ByteVocabulary",
     "CharVocabulary",
     "Corpus",
+    "EncodedCorpus",
     "Guess",
     "LanguageModel",
     "ModelConfig",
@@ -142,8 +171,10 @@ __all__ = [
     "Stop",
     "StopScanner",
     "Stopped",
+    "TokenFile",
     "TrainConfig",
     "UnknownConfig",
+    "Unread",
     "Vocabulary",
     "WordVocabulary",
     "Words",
@@ -156,6 +187,7 @@ __all__ = [
     "descent",
     "evaluate",
     "evaluate_dynamically",
+    "find_model",
     "fit",
     "forbid",
     "free_run",
@@ -165,28 +197,35 @@ __all__ = [
     "kept",
     "learning_rate",
     "load",
+    "load_origin",
     "log_probabilities",
     "look",
+    "loss_curve",
     "losses_section",
     "make_optimizer",
     "metrics_file",
     "metrics_position",
+    "model_beside",
     "most_likely",
     "next_token_loss",
     "pad_words",
     "plot_losses",
     "plot_surprise",
     "plot_units",
+    "prepare",
     "progress",
+    "progress_of",
     "read_bytes",
     "read_metrics",
     "read_text",
+    "read_tokens",
     "refuse",
     "repetition_penalty",
     "replace",
     "resume",
     "rms",
     "save",
+    "share_of",
     "show",
     "skip",
     "split",
@@ -198,6 +237,7 @@ __all__ = [
     "stop_before",
     "surprise_section",
     "telling_units",
+    "tensorboard",
     "top_k",
     "top_p",
     "training_record",

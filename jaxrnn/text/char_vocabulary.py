@@ -1,6 +1,7 @@
 """Characters as tokens."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,15 @@ class CharVocabulary:
     @classmethod
     def from_text(cls, text: str) -> "CharVocabulary":
         """The characters of a text, in the order of their code points."""
-        return cls("".join(sorted(set(text))))
+        return cls.from_pieces([text])
+
+    @classmethod
+    def from_pieces(cls, pieces: Iterable[str]) -> "CharVocabulary":
+        """The characters of a text that comes in pieces."""
+        characters: set[str] = set()
+        for piece in pieces:
+            characters.update(set(piece))
+        return cls("".join(sorted(characters)))
 
     @property
     def size(self) -> int:

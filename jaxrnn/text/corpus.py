@@ -1,17 +1,16 @@
 """Where text comes from."""
 
-import errno
 import hashlib
 import os
 import platform
-import stat
 import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxrnn.errors import CorpusError
+from jaxrnn.text.files import TOKENS, check_encoding, decoded, readable
 
-MAX_BYTES = 2**30  # a text is held in memory, and as int32 tokens it is four times as large
+MAX_BYTES = 2**30  # held in memory, and as int32 tokens four times as large
 
 _LEFT_OUT = {
     *("test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"),
@@ -24,6 +23,17 @@ class Corpus(NamedTuple):
 
     text: str | bytes
     description: str
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, those of characters being their UTF-8: whatever file it was in."""
+        return hashlib.sha256(as_utf_8(self.text)).hexdigest()
+
+
+def as_utf_8(text: str | bytes) -> bytes:
+    """The bytes of a text, by which one text is told from another."""
+    # `surrogatepass` lets half a surrogate pair through: a Python string may hold one.
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 
 def standard_library_source(limit: int = 3_000_000) -> Corpus:
@@ -90,54 +100,34 @@ def read_bytes(path: str | Path) -> Corpus:
       Traceback (most recent call last):
       jaxrnn.errors.CorpusError: 'no such file' does not exist.
     """
-    path = Path(path)
-    try:
-        # Asked before opening: opening a named pipe would wait for a writer.
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise CorpusError(f"'{path}' is a directory; give a file.")
-        if not stat.S_ISREG(status.st_mode):
-            raise CorpusError(f"'{path}' is not a regular file.")
-        if status.st_size > MAX_BYTES:
+    with readable(path) as size:
+        if size > MAX_BYTES:
             raise CorpusError(
-                f"'{path}' has {status.st_size:,} bytes, more than the {MAX_BYTES:,} that are read "
-                "into memory: give a part of it."
+                f"'{path}' has {size:,} bytes, more than the {MAX_BYTES:,} that are read into "
+                "memory: write its tokens to a file with `prepare`, and give that (--tokens)."
             )
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise CorpusError(f"'{path}' does not exist.") from error
-    except OSError as error:
-        reason = errno.errorcode.get(error.errno, "") if error.errno else ""
-        raise CorpusError(f"'{path}' cannot be read: {error.strerror or reason}.") from error
-    except ValueError as error:  # a NUL byte in the path
-        if isinstance(error, CorpusError):
-            raise
-        raise CorpusError(f"{str(path)!r} cannot be the name of a file.") from error
+        raw = Path(path).read_bytes()
     if not raw:
         raise CorpusError(f"'{path}' is empty.")
+    if raw.startswith(TOKENS):
+        raise CorpusError(f"'{path}' is no text, but a file of tokens: give it as --tokens.")
     return Corpus(text=raw, description=f"'{path}', {len(raw):,} bytes")
 
 
-def read_text(path: str | Path) -> Corpus:
-    """A UTF-8 file as characters.
+def read_text(path: str | Path, encoding: str = "utf-8") -> Corpus:
+    """A file as characters.
 
     A byte-order mark at the beginning is dropped, because it marks the encoding and is no text. All
     else is kept as it is, CRLF line ends and NUL included.
 
     Args:
       path: the file.
+      encoding: by any name that Python knows.
 
     Raises:
-      CorpusError: as `read_bytes` does, and if the file is not UTF-8, with the offset of the byte.
+      CorpusError: as `read_bytes` does, and if the file has another encoding, with the offset of
+        the byte that shows it.
     """
-    raw = read_bytes(path).text
-    try:
-        text = raw.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"'{path}' is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start:,}; "
-            "convert the file; a model trained with --bytes reads any file."
-        ) from error
-    if not text:
-        raise CorpusError(f"'{path}' holds nothing but a byte-order mark.")
+    check_encoding(encoding)
+    text = "".join(decoded([read_bytes(path).text], encoding, path))
     return Corpus(text=text, description=f"'{path}', {len(text):,} characters")

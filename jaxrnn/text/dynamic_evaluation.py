@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import jaxrnn
 from jaxrnn.errors import InputError
-from jaxrnn.text.evaluation import check_tokens, log_probabilities, nats
-from jaxrnn.text.splits import training_windows
+from jaxrnn.text.batches import Batches, training_windows
+from jaxrnn.text.evaluation import check_tokens, exact_sum, log_probabilities, nats
+from jaxrnn.text.unread import sequence
 
 Rule = Callable[[Any, Any, Any], Any]  # (params, origin, gradient) -> params
 
@@ -130,14 +130,14 @@ def gradient_sizes(
     """
     if most < 1:
         raise InputError(f"most is {most}; give a positive number.")
-    tokens = np.asarray(tokens)
+    tokens = sequence(tokens)
     batch = batch if tokens.ndim == 1 else tokens.shape[1]
     windows = training_windows(tokens, batch, window)
     carry = network.start(params, (batch,))
     sums = jax.tree.map(jnp.zeros_like, params)
-    count = min(most, len(windows.inputs))
-    for inputs, targets in zip(windows.inputs[:count], windows.targets[:count], strict=True):
-        carry, sums = _add_squares(network, params, carry, sums, inputs, targets)
+    count = min(most, len(windows))
+    for place in range(count):
+        carry, sums = _add_squares(network, params, carry, sums, *windows[place])
     return jax.tree.map(lambda total: jnp.sqrt(total / count), sums)
 
 
@@ -162,6 +162,7 @@ def evaluate_dynamically(network, params, tokens, rule: Rule, window: int = 20) 
       CorpusError: if there is no token to predict.
 
     Example:
+      >>> import numpy as np
       >>> from jaxrnn.text.evaluation import evaluate
       >>> network = jaxrnn.stack(jaxrnn.OneHot(4), jaxrnn.GRU(4, 8), jaxrnn.Linear(8, 4))
       >>> params, tokens = network.init(jax.random.key(0)), np.arange(200) % 4
@@ -173,17 +174,18 @@ def evaluate_dynamically(network, params, tokens, rule: Rule, window: int = 20) 
     # Copies, because a window takes over the memory of the one before, and the origin is kept.
     moved = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params)
     carry = jax.tree.map(jnp.array, network.start(params, tokens.shape[1:]))
-    whole = (len(tokens) - 1) // window * window
-    found = []
-    for start in range(0, whole, window):
-        inputs, targets = (tokens[start + late : start + late + window] for late in (0, 1))
-        moved, carry, measured = _adapt(network, rule, moved, carry, params, inputs, targets)
-        found.append(measured)
-    found = [np.asarray(measured) for measured in jax.device_get(found)]
-    if whole < len(tokens) - 1:  # There is nothing after the rest that learning from it would help.
-        found.append(-log_probabilities(network, moved, tokens[whole:], carry, window)[1])
-    measured = np.concatenate(found)
-    return math.fsum(measured.ravel()) / measured.size
+    measured = _measured(network, rule, moved, carry, params, tokens, window)
+    return exact_sum(measured) / (tokens.size - math.prod(tokens.shape[1:]))
+
+
+def _measured(network, rule, moved, carry, params, tokens, window):
+    windows = Batches(tokens, window)
+    for place in range(len(windows)):
+        moved, carry, measured = _adapt(network, rule, moved, carry, params, *windows[place])
+        yield measured
+    rest = tokens[len(windows) * window :]
+    if len(rest) > 1:  # There is nothing after the rest that learning from it would help.
+        yield -log_probabilities(network, moved, rest, carry, window)[1]
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=(2, 3))

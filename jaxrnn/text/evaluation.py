@@ -1,7 +1,9 @@
 """What a language model makes of a text, read as one unbroken sequence."""
 
+import collections
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ import optax
 
 import jaxrnn
 from jaxrnn.errors import CorpusError, InputError
+from jaxrnn.text.unread import Unread, sequence
 from jaxrnn.training.losses import widen
 
 
@@ -39,9 +42,11 @@ def evaluate(network, params, tokens, window: int = 1024) -> float:
       >>> round(evaluate(network, params, [0, 3, 1, 2, 0]), 5) == round(math.log(4), 5)
       True
     """
-    _, log_probs = log_probabilities(network, params, tokens, window=window)
-    # Summed exactly: a million float32 numbers, added up in float32, are right to 4 digits.
-    return -math.fsum(log_probs.ravel()) / log_probs.size
+    tokens = check_tokens(tokens, window)
+    start = network.start(params, tokens.shape[1:])
+    windows = _windows(network, params, tokens, start, window)
+    total = exact_sum(log_probs for _, log_probs in windows)
+    return -total / (tokens.size - math.prod(tokens.shape[1:]))
 
 
 def log_probabilities(
@@ -77,22 +82,56 @@ def log_probabilities(
       True
     """
     tokens = check_tokens(tokens, window)
-    carry = network.start(params, tokens.shape[1:]) if carry is None else carry
+    start = network.start(params, tokens.shape[1:]) if carry is None else carry
     found = []
-    for start in range(0, len(tokens) - 1, window):
-        piece = tokens[start : start + window + 1]
-        # The last window is padded to full length, so that one compiled function serves them all.
-        rest = window + 1 - len(piece)
-        padded = np.pad(piece, [(0, rest)] + [(0, 0)] * (tokens.ndim - 1))
-        count = len(piece) - 1
-        carry, log_probs = _read(network, params, carry, padded[:-1], padded[1:], count)
-        found.append(log_probs[:count])
+    for after, log_probs in _windows(network, params, tokens, start, window):
+        carry = after
+        found.append(log_probs)
     # Fetched at the end, so that the device need not wait for Python at every window.
     return carry, np.concatenate(jax.device_get(found))
 
 
-def check_tokens(tokens, window: int) -> np.ndarray:
-    """The tokens of a text that can be read in windows, as an array.
+def _windows(network, params, tokens, carry, window):
+    """The carry after each window of a text, and what was predicted in it."""
+    for start in range(0, len(tokens) - 1, window):
+        piece = np.asarray(tokens[start : start + window + 1], np.int32)
+        # The last window is padded to full length, so that one compiled function serves them all.
+        rest = window + 1 - len(piece)
+        padded = np.pad(piece, [(0, rest)] + [(0, 0)] * (piece.ndim - 1))
+        count = len(piece) - 1
+        carry, log_probs = _read(network, params, carry, padded[:-1], padded[1:], count)
+        yield carry, log_probs[:count]
+
+
+def exact_sum(arrays: Iterable[Any], ahead: int = 8) -> float:
+    """The sum of all numbers in arrays that a device computes one after the other.
+
+    A million float32 numbers, added up in float32, would be right to 4 digits.
+
+    Args:
+      arrays: where the numbers are.
+      ahead: arrays that are begun before the first is waited for, so that the device need not wait
+        for Python; the memory of no more is needed.
+
+    Example:
+      >>> exact_sum([np.array([1e16, 1.0]), np.array([-1e16])])
+      1.0
+    """
+
+    def numbers():
+        waiting = collections.deque()
+        for array in arrays:
+            waiting.append(array)
+            if len(waiting) > ahead:
+                yield from np.ravel(waiting.popleft()).tolist()
+        for array in waiting:
+            yield from np.ravel(array).tolist()
+
+    return math.fsum(numbers())
+
+
+def check_tokens(tokens, window: int) -> np.ndarray | Unread:
+    """The tokens of a text that can be read in windows, as something that can be cut.
 
     Args:
       tokens: [time, *streams].
@@ -102,7 +141,7 @@ def check_tokens(tokens, window: int) -> np.ndarray:
       InputError: if the window is not positive.
       CorpusError: if there is no token to predict.
     """
-    tokens = np.asarray(tokens)
+    tokens = sequence(tokens)
     if window < 1:
         raise InputError(f"window is {window}; give a positive number.")
     if len(tokens) < 2:

@@ -11,9 +11,9 @@ import numpy as np
 
 import jaxrnn
 from jaxrnn.errors import NonFiniteError
+from jaxrnn.text.batches import training_windows
 from jaxrnn.text.evaluation import evaluate
 from jaxrnn.text.recipe import TrainConfig, check_config, make_optimizer
-from jaxrnn.text.splits import training_windows
 from jaxrnn.training import (
     GuardedMetrics,
     TrainState,
@@ -125,7 +125,8 @@ def fit(
     Args:
       network: a layer from tokens to logits.
       config: how to train.
-      train: [time]; the tokens to learn from; [time, streams] if they are in streams already.
+      train: [time]; the tokens to learn from; [time, streams] if they are in streams already. An
+        array, or unread, as all tokens here.
       validation: [time, *streams]; held out; the first 4,096 instants are read at each report.
       fold: how time is folded; `jaxrnn.folds.scan` for a cell that does not know its own backward
         step.
@@ -146,7 +147,8 @@ def fit(
     windows = training_windows(train, config.batch, config.window)
     start = begin(network, config) if start is None else start
     train_step = _train_step(network, config, fold)
-    return _reports(network, config, windows, validation[: PROBE + 1], train_step, start, stop)
+    probe = np.asarray(validation[: PROBE + 1])
+    return _reports(network, config, windows, probe, train_step, start, stop)
 
 
 @functools.lru_cache(maxsize=8)
@@ -178,11 +180,10 @@ def _reports(network, config, windows, probe, train_step, point, stop):
             if stop():
                 recent, in_a_row = _take_in(metrics, recent, in_a_row, done, config.max_skipped)
                 raise Stopped(_point(state, key, recent, in_a_row))
-            place = step % len(windows.inputs)
+            place = step % len(windows)
             if step and place == 0:
                 state = restart(state, network.start(state.params, (config.batch,)))
-            batch = windows.inputs[place], windows.targets[place]
-            state, measured = train_step(state, key, *batch)
+            state, measured = train_step(state, key, *windows[place])
             metrics.append(measured)
             if len(metrics) > AHEAD:
                 # The device stays busy, and Python near enough to it to be asked to stop.

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jaxrnn
 from jaxrnn import model_file
+from jaxrnn.checkpoint import is_checkpoint
 from jaxrnn.errors import InputError, ModelFileError
 from jaxrnn.text.vocabulary import Vocabulary, vocabulary_from_description
 
@@ -113,7 +114,7 @@ def load(path: str | Path) -> LanguageModel:
       ModelFileError: if the file is missing, damaged, or holds no language model.
       CheckpointError: if the folder holds no checkpoint of a language model.
     """
-    if (Path(path) / "seal.json").is_file():
+    if is_checkpoint(path):
         from jaxrnn.text.resuming import load_model  # which knows what a language model is
 
         return load_model(path)

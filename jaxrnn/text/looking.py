@@ -67,12 +67,12 @@ def look(model: LanguageModel, tokens: np.ndarray) -> Reading:
       >>> {name: units.shape for name, units in reading.units.items()}
       {'layers.1.h': (5, 8), 'layers.1.c': (5, 8)}
     """
-    tokens = np.asarray(tokens)
     if not 2 <= len(tokens) <= LONGEST:
         raise InputError(
             f"the text to look at has {len(tokens):,} {model.vocabulary.unit}s; give from 2 to "
             f"{LONGEST:,} of them."
         )
+    tokens = np.asarray(tokens, np.int32)
     history, logits = jaxrnn.unroll_history(model.network, model.params, tokens)
     log_probs = jax.nn.log_softmax(widen("logits", logits[:-1]))
     found = jnp.take_along_axis(log_probs, tokens[1:, None], axis=-1)[:, 0]

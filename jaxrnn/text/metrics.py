@@ -83,6 +83,21 @@ def read_metrics(path: str | Path, position: Mapping[str, Any]) -> list[Report] 
         return None
 
 
+def loss_curve(path: str | Path) -> tuple[list[int], list[float], list[float]]:
+    """Steps, training losses and validation losses of a metrics file, as far as there is one.
+
+    Args:
+      path: the file. Reports of which every update was left out are left out too.
+    """
+    try:
+        reports = [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+        rows = [(each["step"], each["loss"], each["validation_loss"]) for each in reports]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], [], []
+    rows = [row for row in rows if None not in row]
+    return tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [])
+
+
 def _line(report):
     figures = report._asdict()
     for name in _LEFT_OUT:

@@ -52,6 +52,42 @@ def progress(steps: int, console: Console | None = None) -> Iterator[Show]:
 
 
 @contextlib.contextmanager
+def progress_of(what: str, console: Console | None = None) -> Iterator[Callable[[float], None]]:
+    """A function that shows how much of some work is done: a live bar, or a line at every tenth.
+
+    Args:
+      what: the work.
+      console: where to; standard output if None.
+
+    Returns:
+      A context manager for the function `(share) -> None`.
+
+    Example:
+      >>> with progress_of("reading") as show:
+      ...     for share in (0.04, 0.11, 0.12, 1.0):
+      ...         show(share)
+      reading: 10%
+      reading: 100%
+    """
+    console = Console() if console is None else console
+    if console.is_terminal:
+        with Progress(console=console) as bar:
+            task = bar.add_task(what, total=1.0)
+            yield lambda share: bar.update(task, completed=share)
+        return
+    shown = 0
+
+    def show(share):
+        nonlocal shown
+        tenths = int(share * 10)
+        if tenths > shown:
+            shown = tenths
+            print(f"{what}: {tenths}0%", file=console.file, flush=True)
+
+    yield show
+
+
+@contextlib.contextmanager
 def _live(steps, console):
     columns = (
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from jaxrnn.cell import named_leaves
 from jaxrnn.checkpoint import Checkpoints, difference, load_checkpoint, read_record
 from jaxrnn.description import describe, from_description
 from jaxrnn.errors import CheckpointError, CorruptFileError, NonFiniteError
-from jaxrnn.text.corpus import Corpus
+from jaxrnn.text.encoded import AnyCorpus
 from jaxrnn.text.fitting import Point, Report, Stopped, begin
 from jaxrnn.text.language_model import LanguageModel
 from jaxrnn.text.metrics import metrics_file, metrics_position, read_metrics
@@ -37,9 +36,14 @@ class Beginning(NamedTuple):
     metrics_bytes: int = 0  # how much of the metrics file is kept
     notes: Sequence[str] = ()  # what the user should know
 
+    @property
+    def step(self) -> int:
+        """How many steps were made."""
+        return 0 if self.point is None else int(self.point.state.step)
+
 
 def training_record(
-    network, vocabulary: Vocabulary, config: TrainConfig, corpus: Corpus, parts: Split
+    network, vocabulary: Vocabulary, config: TrainConfig, corpus: AnyCorpus, parts: Split
 ) -> dict[str, Any]:
     """All that a training depends on, as JSON: what must be equal to go on exactly.
 
@@ -56,14 +60,11 @@ def training_record(
     Raises:
       ModelFileError: if a part of the network cannot be described.
     """
-    raw = corpus.text
-    if isinstance(raw, str):
-        raw = raw.encode("utf-8", "surrogatepass")
     training = dataclasses.asdict(config)
     if config.decay == "constant":  # More steps of the same: nothing else depends on their number.
         del training["steps"]
     return {
-        "corpus": {"sha256": hashlib.sha256(raw).hexdigest()},
+        "corpus": {"sha256": corpus.sha256},
         "split": {
             "name": parts.name,
             "train": len(parts.train),

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxrnn.errors import CorpusError, InputError
-from jaxrnn.training import Windows, contiguous_windows, stream_windows
+from jaxrnn.text.unread import Unread, sequence, side_by_side
 
 
 class Split(NamedTuple):
     """A text in parts, each [time] or, of several streams, [time, streams]; and how it was parted.
+
+    A part is a view of the tokens, or as unread as they are.
 
     Attributes:
       train: to learn from.
@@ -22,9 +24,9 @@ class Split(NamedTuple):
       name: of the way it was parted.
     """
 
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    train: np.ndarray | Unread
+    validation: np.ndarray | Unread
+    test: np.ndarray | Unread
     name: str
 
 
@@ -45,9 +47,9 @@ def split(tokens, held_out: float = 0.1) -> Split:
     """
     if not 0 < held_out <= 1:
         raise CorpusError(f"held out is {held_out}; give a share above 0 and at most 1.")
-    tokens = np.asarray(tokens)
+    tokens = sequence(tokens)
     boundary = len(tokens) - round(len(tokens) * held_out)
-    name = f"last {held_out:.0%} of the text"
+    name = f"last {100 * held_out:.4g}% of the text"
     return _checked(len(tokens), tokens[:boundary], tokens[boundary:], tokens[:0], name)
 
 
@@ -67,7 +69,7 @@ def split_90_10(tokens) -> Split:
       >>> len(split.train), len(split.validation)
       (1003854, 111540)
     """
-    tokens = np.asarray(tokens)
+    tokens = sequence(tokens)
     boundary = len(tokens) * 9 // 10
     parts = tokens[:boundary], tokens[boundary:], tokens[:0]
     return _checked(len(tokens), *parts, name="90/10 in one piece each, as in nanoGPT")
@@ -89,7 +91,7 @@ def split_80_10_10(tokens) -> Split:
       >>> len(split.train), len(split.validation), len(split.test)
       (892316, 111539, 111539)
     """
-    tokens = np.asarray(tokens)
+    tokens = sequence(tokens)
     tenth = len(tokens) // 10
     validation, test = len(tokens) - 2 * tenth, len(tokens) - tenth
     parts = tokens[:validation], tokens[validation:test], tokens[test:]
@@ -126,7 +128,7 @@ def split_columns_95_5(tokens, streams: int = 50, length: int = 50) -> Split:
       >>> split.train.shape, split.validation.shape  # 423 and 23 columns
       ((21151, 50), (1151, 50))
     """
-    tokens = np.asarray(tokens)
+    tokens = sequence(tokens)
     for name, number in (("streams", streams), ("length", length)):
         if number < 1:
             raise InputError(f"{name} is {number}; give a positive number.")
@@ -136,9 +138,7 @@ def split_columns_95_5(tokens, streams: int = 50, length: int = 50) -> Split:
             f"the text has {len(tokens):,} tokens, but two columns of {streams} streams of "
             f"{length} need at least {2 * streams * length + 1:,}: give more, or smaller numbers."
         )
-    # One row overlaps the next by the target of its last token.
-    begins = np.arange(streams) * columns * length
-    rows = tokens[begins + np.arange(columns * length + 1)[:, None]]
+    rows = side_by_side(tokens, streams, columns * length)
     boundary = columns * 95 // 100 * length
     return Split(
         train=rows[: boundary + 1],
@@ -146,38 +146,6 @@ def split_columns_95_5(tokens, streams: int = 50, length: int = 50) -> Split:
         test=rows[:0],
         name=f"columns 95/5 of {streams} streams and lengths of {length}, as in char-rnn",
     )
-
-
-def training_windows(part, batch: int, length: int) -> Windows:
-    """Windows of the training part of any split, for truncated backpropagation.
-
-    Args:
-      part: [time], or [time, streams] if the split made the streams.
-      batch: number of streams.
-      length: instants in a window.
-
-    Returns:
-      Inputs and targets, both [windows, length, batch].
-
-    Raises:
-      InputError: if a number is not positive, or the split made another number of streams.
-      CorpusError: if the part is too short for one window.
-
-    Example:
-      >>> training_windows(split_90_10(np.arange(100)).train, batch=4, length=5).inputs.shape
-      (4, 5, 4)
-      >>> split = split_columns_95_5(np.arange(401), streams=2, length=10)
-      >>> training_windows(split.train, batch=2, length=5).inputs.shape
-      (38, 5, 2)
-    """
-    part = np.asarray(part)
-    if part.ndim == 1:
-        return contiguous_windows(part, batch, length)
-    if part.shape[1] != batch:
-        raise InputError(
-            f"the split made {part.shape[1]} streams, but the batch is {batch}: make them equal."
-        )
-    return stream_windows(part, length)
 
 
 def _checked(count, train, validation, test, name):

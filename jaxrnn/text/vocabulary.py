@@ -1,14 +1,48 @@
 """Vocabularies: text to tokens and back, without loss; and out of a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jaxrnn.errors import ModelFileError, VocabularyError
+from jaxrnn.errors import InputError, ModelFileError, VocabularyError
 from jaxrnn.text.byte_vocabulary import ByteVocabulary
 from jaxrnn.text.char_vocabulary import CharVocabulary
 from jaxrnn.text.word_vocabulary import WordVocabulary
 
 Vocabulary = CharVocabulary | ByteVocabulary | WordVocabulary
+
+
+def choose_vocabulary(
+    pieces: Iterable[str | bytes], as_bytes: bool = False, words: int | None = None
+) -> Vocabulary:
+    """The vocabulary for a text: its characters, unless bytes or words are asked for.
+
+    Args:
+      pieces: the text, cut anywhere; not looked at for bytes.
+      as_bytes: whether bytes are asked for.
+      words: how many words, or None.
+
+    Raises:
+      InputError: if bytes and words are asked for.
+      VocabularyError: if there is no room for a word.
+
+    Example:
+      >>> choose_vocabulary(["ban", "ana"])
+      CharVocabulary(characters='abn')
+    """
+    check_choice(as_bytes, words)
+    if as_bytes:
+        return ByteVocabulary()
+    if words is not None:
+        return WordVocabulary.from_pieces(pieces, limit=words)
+    return CharVocabulary.from_pieces(pieces)
+
+
+def check_choice(as_bytes: bool, words: int | None) -> None:
+    """Raise InputError if bytes and words are asked for, or too few words."""
+    if as_bytes and words is not None:
+        raise InputError("bytes or words: give --bytes or --words, not both.")
+    if words is not None:
+        WordVocabulary.check_limit(words)
 
 
 def vocabulary_from_description(description: Any) -> Vocabulary:

@@ -1,8 +1,15 @@
 """Words as tokens."""
 
 import collections
+import contextlib
 import dataclasses
+import heapq
+import itertools
+import json
+import operator
 import re
+import tempfile
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +20,44 @@ from jaxrnn.text.tokens import UNKNOWN, Decoder, checked_tokens
 # Every character is a letter of a word, a blank or a sign, so that the pieces join to the text. One
 # space belongs to what follows it: half as many tokens as with every space by itself.
 _PIECE = re.compile(r" ?\w+| ?[^\w\s]|\s")
+_LETTER = re.compile(r"\w")
+LONGEST = 10**6  # letters
+COUNTED = 2**20  # different words held in memory while they are counted
 MARK = "\ufffd"  # how an unknown word is written
+
+
+def whole_words(pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in other pieces, of which none ends within a word.
+
+    Args:
+      pieces: of a text, cut anywhere.
+
+    Raises:
+      VocabularyError: if a word has more than a million letters, which must be held in memory.
+
+    Example:
+      >>> list(whole_words(["to b", "e or", " not"]))
+      ['to', ' be', ' or', ' not']
+    """
+    rest = ""
+    for piece in pieces:
+        text = rest + piece
+        end = len(text)
+        # What the text ends with may go on in the next piece: a word, and a space before one.
+        while end and _LETTER.match(text[end - 1]):
+            end -= 1
+        if end and text[end - 1] == " ":
+            end -= 1
+        rest = text[end:]
+        if len(rest) > LONGEST:
+            raise VocabularyError(
+                f"a word of more than {LONGEST:,} letters begins with {rest[:20]!r}: this is no "
+                "text in words; read it as characters or bytes."
+            )
+        if end:
+            yield text[:end]
+    if rest:
+        yield rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +108,34 @@ class WordVocabulary:
         Raises:
           VocabularyError: if the limit leaves no room for a word, or the text has none.
         """
+        return cls.from_pieces([text], limit)
+
+    @classmethod
+    def from_pieces(cls, pieces: Iterable[str], limit: int | None = None) -> "WordVocabulary":
+        """The words of a text that comes in pieces.
+
+        Args:
+          pieces: of the text, cut anywhere.
+          limit: as `from_text` has it.
+
+        Raises:
+          VocabularyError: as `from_text` does.
+        """
+        cls.check_limit(limit)
+        with contextlib.ExitStack() as stack:
+            counts = _counts(whole_words(pieces), stack)
+            by_frequency = ((-n, word) for word, n in counts if word not in (MARK, " " + MARK))
+            if limit is None:
+                chosen = sorted(by_frequency)
+            else:
+                chosen = heapq.nsmallest(limit - 1, by_frequency)
+        return cls(tuple(word for _, word in chosen))
+
+    @staticmethod
+    def check_limit(limit: int | None) -> None:
+        """Raise VocabularyError if a limit leaves no room for a word."""
         if limit is not None and limit < 2:
             raise VocabularyError(f"the limit is {limit} words; give at least 2.")
-        counts = collections.Counter(_PIECE.findall(text))
-        del counts[MARK], counts[" " + MARK]
-        by_frequency = sorted(counts, key=lambda word: (-counts[word], word))
-        return cls(tuple(by_frequency[: None if limit is None else limit - 1]))
 
     @property
     def size(self) -> int:
@@ -121,3 +187,27 @@ class WordVocabulary:
     def describe(self) -> dict[str, Any]:
         """A JSON-able description; `vocabulary_from_description` reads it."""
         return {"type": "WordVocabulary", "words": list(self.words)}
+
+
+def _counts(pieces, stack):
+    """Words and how often each occurs, in the order of the words.
+
+    Where there are more different ones than are held in memory, sorted runs go to temporary files.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    runs = []
+    for piece in pieces:
+        counts.update(_PIECE.findall(piece))
+        if len(counts) > COUNTED:
+            runs.append(_on_disk(sorted(counts.items()), stack))
+            counts.clear()
+    runs.append(iter(sorted(counts.items())))
+    for word, found in itertools.groupby(heapq.merge(*runs), key=operator.itemgetter(0)):
+        yield word, sum(count for _, count in found)
+
+
+def _on_disk(run, stack):
+    file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="ascii"))
+    file.writelines(json.dumps(entry) + "\n" for entry in run)
+    file.seek(0)
+    return (tuple(json.loads(line)) for line in file)

@@ -40,8 +40,8 @@ def contiguous_windows(tokens, batch: int, length: int) -> Windows:
       [[4, 5, 6], [10, 11, 12]]
     """
     tokens = np.asarray(tokens)
-    _check_positive(batch=batch, length=length)
-    _check_enough(tokens, batch * length + 1, f"{batch} streams of {length}")
+    check_positive(batch=batch, length=length)
+    check_enough(tokens, batch * length + 1, f"{batch} streams of {length}")
     windows = (len(tokens) - 1) // (batch * length)
     used = windows * batch * length
 
@@ -75,8 +75,8 @@ def stream_windows(streams, length: int) -> Windows:
       ([[4, 6], [5, 7]], [[6, 8], [7, 9]])
     """
     streams = np.asarray(streams)
-    _check_positive(length=length)
-    _check_enough(streams, length + 1, f"a window of {length}")
+    check_positive(length=length)
+    check_enough(streams, length + 1, f"a window of {length}")
     used = (len(streams) - 1) // length * length
 
     def cut(sequence):
@@ -107,8 +107,8 @@ def sliding_windows(tokens, length: int, stride: int = 1) -> Windows:
       ([[0, 1, 2], [2, 3, 4]], [[1, 2, 3], [3, 4, 5]])
     """
     tokens = np.asarray(tokens)
-    _check_positive(length=length, stride=stride)
-    _check_enough(tokens, length + 1, f"one window of {length}")
+    check_positive(length=length, stride=stride)
+    check_enough(tokens, length + 1, f"one window of {length}")
 
     def slide(sequence):
         windows = np.lib.stride_tricks.sliding_window_view(sequence, length, axis=0)
@@ -117,13 +117,15 @@ def sliding_windows(tokens, length: int, stride: int = 1) -> Windows:
     return Windows(inputs=slide(tokens[:-1]), targets=slide(tokens[1:]))
 
 
-def _check_positive(**sizes):
+def check_positive(**sizes: int) -> None:
+    """Raise InputError if a size is not positive."""
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"{name} is {size}; give a positive number.")
 
 
-def _check_enough(tokens, needed, purpose):
+def check_enough(tokens, needed: int, purpose: str) -> None:
+    """Raise CorpusError if a sequence is shorter than some purpose needs."""
     if len(tokens) < needed:
         raise CorpusError(
             f"the sequence has {len(tokens):,} tokens, but {purpose} and the token after them need "
