@@ -10,22 +10,46 @@
 Without `--text FILE` the text is the source code of Python's own standard library.
 """
 
+import contextlib
 import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
-from command_line import Interrupted, complain, run
+from command_line import Interrupted, complain, open_nowhere, run
 
 from jaxrnn import model_file, text
 from jaxrnn.checkpoint import Checkpoints, Retention, open_checkpoints
 from jaxrnn.errors import CheckpointError, InputError, MissingExtraError, NonFiniteError
-from jaxrnn.training import average_of, bits, stop_signals
+from jaxrnn.training import Agreement, average_of, bits, losses_reported, part, stop_signals
 
 DEFAULT_MODEL = Path("char_lm.safetensors")
 MAX_SEED = 2**32 - 1  # JAX keeps the lowest 32 bits: larger seeds would only repeat these
+
+
+class Files(NamedTuple):
+    """What stands beside a model, named after it."""
+
+    metrics: Path
+    picture: Path
+    checkpoints: Path
+
+    @classmethod
+    def beside(cls, model: Path):
+        """Where they go."""
+        endings = ("metrics.jsonl", "losses.png", "checkpoints")
+        return cls(*(model.with_name(f"{model.stem}.{ending}") for ending in endings))
+
+
+class Ended(NamedTuple):
+    """How a training ended."""
+
+    history: list[text.Report]
+    newest: tuple[int, Any] | None  # the step and the parameters, if there was a report
+    reason: Exception | None  # if it ended early
+    saved: bool  # whether there are checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +71,7 @@ def train(
     model: text.ModelConfig,
     training: text.TrainConfig,
     saving: Saving,
+    where: text.DeviceConfig,
     bytes: bool = False,
     words: int | None = None,
     out: Path = DEFAULT_MODEL,
@@ -60,6 +85,7 @@ def train(
         model: The network: embedding or one-hot, recurrent layers, linear.
         training: Truncated backpropagation through time.
         saving: Checkpoints: where training goes on after whatever ended it.
+        where: On how many devices, and in how many processes.
         bytes: Read bytes instead of characters, so that any file will do.
         words: Read words instead of characters, this many of the most frequent.
         out: Where the model goes; metrics, checkpoints and a picture go beside it.
@@ -69,63 +95,40 @@ def train(
     writing = text.WriteConfig(length=length, temperature=temperature)
     check_seed(training.seed)
     writing.check(text.ByteVocabulary())
+    where.check(training)
     if bytes and words is not None:
         raise InputError("bytes or words: give --bytes or --words, not both.")
-    model_file.check_writable(out)
-    metrics = out.with_name(f"{out.stem}.metrics.jsonl")
-    picture = out.with_name(f"{out.stem}.losses.png")
-    folder = out.with_name(f"{out.stem}.checkpoints")
+    files = Files.beside(out)
     corpus = source.read(as_bytes=bytes)
-    check_kept(source, out, metrics, picture)
-    print(f"text: {corpus.description}")
+    check_kept(source, out, files.metrics, files.picture)
     vocabulary = text.choose_vocabulary(corpus, bytes, words)
     parts = source.parts(vocabulary.encode(corpus.text))
+    devices = where.start(training)
+    if is_first():
+        model_file.check_writable(out)
+    else:
+        sys.stdout = open_nowhere()  # the first process says it
+    print(f"text: {corpus.description}")
     network = text.build_network(model, vocabulary.size)
     print(f"network: {network}")
     print(
         f"training on {parts.train.size:,} {vocabulary.unit}s, "
         f"validation on the {parts.validation.size:,} of the {parts.name}"
     )
-
+    if devices.count > 1:
+        print(f"{devices.count} devices in {jax.process_count()} process(es)")
     record = text.training_record(network, vocabulary, training, corpus, parts)
-    retention = Retention(saving.keep_last, saving.keep_best)
-    with stop_signals() as stop, open_checkpoints(folder, retention) as checkpoints:
-        beginning = text.Beginning()
-        if find_earlier(checkpoints, saving.resume):
-            beginning = text.resume(checkpoints, metrics, record, network, training)
-        tell(beginning)
-        reports = text.fit(
-            *(network, training, parts.train, parts.validation), start=beginning.point, stop=stop
-        )
-        saved = text.kept(
-            *(reports, checkpoints, metrics, record, training, saving.save_every),
-            metrics_bytes=beginning.metrics_bytes,
-        )
-        history, newest, stopped = follow(saved, training.steps, beginning)
-    if newest is None:
-        kept = f"; '{out}' is as it was before" if out.exists() else ""
-        what = "no model" if checkpoints.steps() else "nothing"
-        print(f"{what} saved: training stopped before its first report{kept}", file=sys.stderr)
-    else:
-        step, params = newest
-        trained = text.LanguageModel(network, params, vocabulary)
-        try:
-            text.save(out, trained, **source.origin(corpus, parts), step=step)
-            print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
-        except InputError as error:
-            if stopped is None:
-                raise
-            complain(error, status=1)  # and say below what came first
-    if isinstance(stopped, text.Stopped):
-        if checkpoints.steps():
-            print(f"{stopped}: go on from there with --resume")
-        raise Interrupted(stop())
-    if stopped is not None:
-        raise stopped
-    draw(history, picture)
-    print_loss(trained, parts)
-    beginning = vocabulary.beginning
-    text.show(beginning, text.write(trained, beginning, writing, jax.random.key(training.seed)))
+    ended = carry_out(network, training, parts, record, saving, files, devices)
+    if is_first():
+        origin = source.origin(corpus, parts)
+        trained = keep_model(ended, out, files, network, vocabulary, origin)
+    if ended.reason is not None:
+        raise ended.reason
+    if is_first():
+        draw(ended.history, files.picture)
+        print_loss(trained, parts)
+        beginning, key = vocabulary.beginning, jax.random.key(training.seed)
+        text.show(beginning, text.write(trained, beginning, writing, key))
 
 
 def sample(
@@ -330,6 +333,72 @@ def check_kept(source: text.SourceConfig, *outputs: Path):
             raise InputError(
                 f"'{output}' is the text itself and would be overwritten: give another --out."
             )
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return jax.process_index() == 0
+
+
+def carry_out(network, training, parts, record, saving, files, devices) -> Ended:
+    """Train from the beginning or a checkpoint, until all is done or something ends it."""
+    together = jax.process_count() > 1
+    with contextlib.ExitStack() as entered:
+        entered.enter_context(losses_reported())
+        stop = entered.enter_context(stop_signals())
+        beginning = text.Beginning()
+        if is_first():
+            retention = Retention(saving.keep_last, saving.keep_best)
+            checkpoints = entered.enter_context(open_checkpoints(files.checkpoints, retention))
+            if find_earlier(checkpoints, saving.resume):
+                beginning = text.resume(
+                    *(checkpoints, files.metrics, record, network, training),
+                    devices=devices.count,
+                )
+        if together:
+            beginning = text.shared(beginning, network, training, record)
+            stop = Agreement(stop)
+        tell(beginning)
+        reports = text.fit(
+            *(network, training, parts.train, parts.validation),
+            start=beginning.point,
+            stop=stop,
+            devices=devices,
+        )
+        if is_first():
+            reports = text.kept(
+                *(reports, checkpoints, files.metrics, record, training, saving.save_every),
+                metrics_bytes=beginning.metrics_bytes,
+                devices=devices.count,
+            )
+        history, newest, reason = follow(reports, training.steps, beginning)
+    if together and not isinstance(reason, OSError):  # which is of the first process alone
+        part()  # and so is what follows
+    if isinstance(reason, text.Stopped):
+        reason = Interrupted(stop.answer if together else stop(), str(reason))
+    return Ended(history, newest, reason, is_first() and bool(checkpoints.steps()))
+
+
+def keep_model(ended, out, files, network, vocabulary, origin):
+    """Save the model, as far as there is one, and say so; return it."""
+    if ended.newest is None:
+        kept = f"; '{out}' is as it was before" if out.exists() else ""
+        what = "no model" if ended.saved else "nothing"
+        print(f"{what} saved: training stopped before its first report{kept}", file=sys.stderr)
+        trained = None
+    else:
+        step, params = ended.newest
+        trained = text.LanguageModel(network, params, vocabulary)
+        try:
+            text.save(out, trained, **origin, step=step)
+            print(f"saved the model as it was after step {step}: {out}; metrics: {files.metrics}")
+        except InputError as error:
+            if ended.reason is None:
+                raise
+            complain(error, status=1)  # and say below what came first
+    if isinstance(ended.reason, Interrupted) and ended.saved:
+        print(f"{ended.reason.where}: go on from there with --resume")
+    return trained
 
 
 def find_earlier(checkpoints: Checkpoints, resume: bool) -> bool:

@@ -6,6 +6,7 @@ from jaxrnn.text.corpus import (
     read_text,
     standard_library_source,
 )
+from jaxrnn.text.devices import DeviceConfig
 from jaxrnn.text.dynamic_evaluation import (
     descent,
     evaluate_dynamically,
@@ -73,6 +74,7 @@ from jaxrnn.text.resuming import (
     is_finished,
     kept,
     resume,
+    shared,
     training_record,
 )
 from jaxrnn.text.sampling import (
@@ -131,6 +133,7 @@ __all__ = [
     "ByteVocabulary",
     "CharVocabulary",
     "Corpus",
+    "DeviceConfig",
     "Guess",
     "LanguageModel",
     "ModelConfig",
@@ -187,6 +190,7 @@ __all__ = [
     "resume",
     "rms",
     "save",
+    "shared",
     "show",
     "skip",
     "split",
