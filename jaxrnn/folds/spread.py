@@ -1,6 +1,7 @@
 """Rows over devices: each folds its own, and the weights' gradients meet once, at the end."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.automatic import automatic
-from jaxrnn.wrappers import ResettingParams
+from jaxrnn.wrappers import ResettingParams, SideBySide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,46 +24,42 @@ class Spread:
         self, cell: Cell[Params, Carry], params: Params, carry: Carry, xs: Any
     ) -> tuple[Carry, jax.Array]:
         """Fold `cell` over `xs`; see `spread`."""
-        rows = self._rows(xs)
-        everywhere, by_row = PartitionSpec(), PartitionSpec(self.mesh.axis_names)
-        in_time = PartitionSpec(None, self.mesh.axis_names)
+        everywhere, names = PartitionSpec(), self.mesh.axis_names
+        axis = 1 if isinstance(cell, SideBySide) else 0  # of the batch: behind that of the copies
+        rows = self._rows(xs, axis + 1)
+        by_row, in_time = (PartitionSpec(*[None] * place, names) for place in (axis, axis + 1))
 
-        def of_state(leaf):  # such as a clock, that all rows share
-            return by_row if leaf.shape[:1] == (rows,) else everywhere
+        def of_state(leaf):  # which may have none, as a clock that all rows share
+            return by_row if leaf.shape[axis : axis + 1] == (rows,) else everywhere
+
+        def of_sequence(leaf):
+            return in_time if leaf.shape[axis + 1 : axis + 2] == (rows,) else everywhere
 
         of_params = jax.tree.map(lambda leaf: everywhere, params)
         if isinstance(params, ResettingParams):
             of_params = of_params._replace(start=jax.tree.map(of_state, params.start))
         of_carry = jax.tree.map(of_state, carry)
-        of_xs = jax.tree.map(lambda x: in_time if x.shape[1:2] == (rows,) else everywhere, xs)
+        of_xs = jax.tree.map(of_sequence, xs)
 
-        def of_one_device(params, carry, xs):
-            # Told to differ by device before they meet the fold. Else JAX would tell it where each
-            # is used, within the loop, and sum its gradient over the devices there again and again.
-            params = jax.tree.map(self._differing, params, of_params)
-            return self.fold(cell, params, carry, xs)
-
+        # Not checked, since a cell of the user's may put a constant into its carry. And so the
+        # gradient of what all devices share is summed where it leaves them, not within the loop.
         of_all = jax.shard_map(
-            of_one_device,
+            functools.partial(self.fold, cell),
             mesh=self.mesh,
             in_specs=(of_params, of_carry, of_xs),
             out_specs=(of_carry, in_time),
+            check_vma=False,
         )
         return of_all(params, carry, xs)
 
-    def _rows(self, xs):
+    def _rows(self, xs, axis):
         shape = jax.tree.leaves(xs)[0].shape
-        if len(shape) < 3 or shape[1] % self.mesh.size:
+        if len(shape) < axis + 2 or shape[axis] % self.mesh.size:
             raise ValueError(
                 f"spread: a sequence of shape {shape} has no batch that {self.mesh.size} devices "
                 "can share equally; give [time, batch, features] with a multiple as the batch."
             )
-        return shape[1]
-
-    def _differing(self, leaf, spec):
-        if spec != PartitionSpec():
-            return leaf
-        return jax.lax.pcast(leaf, self.mesh.axis_names, to="varying")
+        return shape[axis]
 
 
 def spread(mesh: Mesh, fold: Callable[..., tuple[Any, jax.Array]] = automatic) -> Spread:
