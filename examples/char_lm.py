@@ -98,15 +98,15 @@ def train(
     where.check(training)
     if bytes and words is not None:
         raise InputError("bytes or words: give --bytes or --words, not both.")
+    if not where.process_id:  # the first writes; of a cluster's it is not known yet which that is
+        model_file.check_writable(out)
     files = Files.beside(out)
     corpus = source.read(as_bytes=bytes)
     check_kept(source, out, files.metrics, files.picture)
     vocabulary = text.choose_vocabulary(corpus, bytes, words)
     parts = source.parts(vocabulary.encode(corpus.text))
     devices = where.start(training)
-    if is_first():
-        model_file.check_writable(out)
-    else:
+    if not is_first():
         sys.stdout = open_nowhere()  # the first process says it
     print(f"text: {corpus.description}")
     network = text.build_network(model, vocabulary.size)

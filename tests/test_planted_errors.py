@@ -23,8 +23,8 @@ PLANTED = [
     (
         jaxrnn.Elman,
         "gradients",
-        "contract(residuals.h, d_drives)",
-        "contract(d_drives, residuals.h)",
+        "contract(residuals.h, d_drives, params.recurrent_kernel)",
+        "contract(d_drives, residuals.h, params.recurrent_kernel)",
     ),
     (jaxrnn.Elman, "gradients", "sum_leading(d_drives)", "d_drives[-1].sum(0)"),
     (jaxrnn.Elman, "forward", "h=carry.h", "h=h"),

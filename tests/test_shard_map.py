@@ -92,6 +92,21 @@ for fold in (scan, bptt, hoisted, rebuilt(2), checkpointed(2), truncated(9)):
     placed = [jax.device_put(x, rows) for x in (xs, probe)]
     assert_same(jax.jit(jax.grad(loss), static_argnums=4)(params, carry, *placed, fold))
 
+# The cotangent of a kernel in bfloat16 is summed over devices as well.
+def narrow(kernel, xs):
+    return jaxrnn.linear.affine(xs, kernel).sum()
+
+
+def summed(kernel, xs):
+    return jax.lax.psum(narrow(kernel, xs), "batch")
+
+
+kernel, rows = jnp.asarray(rng.normal(size=(3, 4)), jnp.bfloat16), jnp.ones((6, 3), jnp.float32)
+spread = jax.shard_map(summed, mesh=mesh, in_specs=(P(), P("batch")), out_specs=P())
+got, want = (jax.jit(jax.grad(f))(kernel, rows).astype(float) for f in (spread, narrow))
+np.testing.assert_array_equal(got, want)
+assert (want == 6).all()
+
 # The fold that does all this by itself: the same noise, masks, resets and learned starts.
 noisy = jaxrnn.stack(
     jaxrnn.WeightDrop(jaxrnn.LSTM(3, 4), 0.3),

@@ -129,8 +129,8 @@ class Elman(ManualCell[ElmanParams, ElmanCarry]):
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ d_a, d_R = Σ hᵀ d_a, d_b = Σ d_a; and d_x = d_a Wᵀ."""
         d_params = ElmanParams(
-            input_kernel=contract(xs, d_drives),
-            recurrent_kernel=contract(residuals.h, d_drives),
+            input_kernel=contract(xs, d_drives, params.input_kernel),
+            recurrent_kernel=contract(residuals.h, d_drives, params.recurrent_kernel),
             bias=sum_leading(d_drives) if self.use_bias else None,
         )
         return d_params, affine(d_drives, params.input_kernel.T)

@@ -191,9 +191,10 @@ class GRU(GatedCell[GRUParams, GRUCarry]):
         """d_W = Σ xᵀ [d_r d_z d_n] and d_R = Σ hᵀ [d_r d_z d_n⊙r]: r stands between Rₙ and n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)
         d_q = d_n * residuals.r
+        d_recurrent = jnp.concatenate([d_rz, d_q], axis=-1)
         d_params = GRUParams(
-            input_kernel=contract(xs, d_drives),
-            recurrent_kernel=contract(residuals.h, jnp.concatenate([d_rz, d_q], axis=-1)),
+            input_kernel=contract(xs, d_drives, params.input_kernel),
+            recurrent_kernel=contract(residuals.h, d_recurrent, params.recurrent_kernel),
             bias=sum_leading(d_drives) if self.use_bias else None,
             recurrent_bias=sum_leading(d_q) if self.use_bias else None,
         )

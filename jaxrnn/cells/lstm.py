@@ -170,8 +170,8 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ d, d_R = Σ hᵀ d, d_b = Σ d with d = [d_i d_f d_g d_o]; and d_x = d Wᵀ."""
         d_params = LSTMParams(
-            input_kernel=contract(xs, d_drives),
-            recurrent_kernel=contract(residuals.h, d_drives),
+            input_kernel=contract(xs, d_drives, params.input_kernel),
+            recurrent_kernel=contract(residuals.h, d_drives, params.recurrent_kernel),
             bias=sum_leading(d_drives) if self.use_bias else None,
         )
         return d_params, affine(d_drives, params.input_kernel.T)

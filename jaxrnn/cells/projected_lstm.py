@@ -168,9 +168,9 @@ class ProjectedLSTM(GatedCell[ProjectedLSTMParams, LSTMCarry]):
         """d_W, d_R and d_b as in `LSTM`; d_P = Σ mᵀ d_h'; and d_x."""
         d_gates, d_hs = d_drives
         d_params = ProjectedLSTMParams(
-            input_kernel=contract(xs, d_gates),
-            recurrent_kernel=contract(residuals.lstm.h, d_gates),
+            input_kernel=contract(xs, d_gates, params.input_kernel),
+            recurrent_kernel=contract(residuals.lstm.h, d_gates, params.recurrent_kernel),
             bias=sum_leading(d_gates) if self.use_bias else None,
-            projection_kernel=contract(residuals.m, d_hs),
+            projection_kernel=contract(residuals.m, d_hs, params.projection_kernel),
         )
         return d_params, affine(d_gates, params.input_kernel.T)

@@ -168,9 +168,13 @@ class ResetBeforeGRU(GatedCell[ResetBeforeGRUParams, GRUCarry]):
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ [d_r d_z d_n], d_R_rz = Σ hᵀ [d_r d_z], d_Rₙ = Σ (r⊙h)ᵀ d_n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)
-        d_recurrent = [contract(residuals.h, d_rz), contract(residuals.r * residuals.h, d_n)]
+        kernel = params.recurrent_kernel
+        d_recurrent = [
+            contract(residuals.h, d_rz, kernel),
+            contract(residuals.r * residuals.h, d_n, kernel),
+        ]
         d_params = ResetBeforeGRUParams(
-            input_kernel=contract(xs, d_drives),
+            input_kernel=contract(xs, d_drives, params.input_kernel),
             recurrent_kernel=jnp.concatenate(d_recurrent, axis=-1),
             bias=sum_leading(d_drives) if self.use_bias else None,
         )

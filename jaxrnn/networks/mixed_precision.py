@@ -19,7 +19,8 @@ class MixedPrecision(Wrapped):
         the carry    in `carry`, and with it the gates and the sums between the products
         outputs      in the dtype of the parameters, after computing in `compute`
 
-    Nothing else is promoted. The defaults are the usual bfloat16 recipe.
+    Nothing else is promoted. The defaults are the usual bfloat16 recipe. Products are summed in
+    float32, and those of the backward pass are as narrow as those of the forward pass.
 
     Source: Micikevicius et al. (2018), arXiv:1710.03740.
 

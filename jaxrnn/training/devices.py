@@ -88,8 +88,8 @@ class ManyDevices(Devices):
     Example:
       >>> devices = ManyDevices(data_mesh(1))
       >>> (batch,) = devices.put_batch(np.zeros((5, 4)))
-      >>> batch.sharding.spec
-      PartitionSpec(None, 'data')
+      >>> batch.shape, len(batch.addressable_shards)
+      ((5, 4), 1)
     """
 
     mesh: Mesh
