@@ -147,13 +147,13 @@ def commands(pattern):
 
 
 def start_two(folder, first=0, more=NOISY):
-    """Two processes, one a second before the other, in the order of their numbers."""
+    """Two processes, one of them somewhat before the other."""
     flags = commands(r"--processes 2 --process-id \d --coordinator localhost:\d+")
     assert len(flags) == 2
     processes = {}
     for number in (first, 1 - first):
         processes[number] = start(folder, [*flags[number], *more])
-        time.sleep(1)
+        time.sleep(0.5)
     return processes[0], processes[1]
 
 

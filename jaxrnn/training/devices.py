@@ -155,8 +155,8 @@ def data_mesh(devices: int | None = None) -> Mesh:
       InputError: if a process has fewer.
 
     Example:
-      >>> data_mesh(1).shape
-      OrderedDict({'data': 1})
+      >>> data_mesh(1).size
+      1
     """
     chosen: list[jax.Device] = []
     for process in range(jax.process_count()):
