@@ -13,38 +13,22 @@ Without `--text FILE` the text is the source code of Python's own standard libra
 too large for memory is encoded once by `prepare`, and read from the file of its tokens.
 """
 
-import contextlib
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Literal
 
 import jax
 import numpy as np
-from command_line import Interrupted, complain, run
+from char_lm_training import Files, Saving, carry_out, is_first
+from command_line import Interrupted, complain, open_nowhere, run
 from preparing import prepare, verify
 
 from jaxrnn import model_file, text
-from jaxrnn.checkpoint import Checkpoints, Retention, open_checkpoints
-from jaxrnn.errors import CheckpointError, InputError, MissingExtraError, NonFiniteError
-from jaxrnn.training import average_of, bits, stop_signals
+from jaxrnn.errors import InputError, MissingExtraError
+from jaxrnn.training import bits
 
 DEFAULT_MODEL = Path("char_lm.safetensors")
 MAX_SEED = 2**32 - 1  # JAX keeps the lowest 32 bits: larger seeds would only repeat these
-
-
-@dataclasses.dataclass(frozen=True)
-class Saving:
-    """Checkpoints: where training goes on after whatever ended it."""
-
-    resume: bool = False
-    """Go on from the newest checkpoint, if there is one: exactly as if nothing had happened."""
-    save_every: int = 250
-    """Updates between two checkpoints, which are written at reports."""
-    keep_last: int = 2
-    """How many of the newest checkpoints are kept."""
-    keep_best: int = 1
-    """How many of those with the lowest validation loss are kept."""
 
 
 def train(
@@ -52,6 +36,7 @@ def train(
     model: text.ModelConfig,
     training: text.TrainConfig,
     saving: Saving,
+    where: text.DeviceConfig,
     bytes: bool = False,
     words: int | None = None,
     out: Path = DEFAULT_MODEL,
@@ -66,6 +51,7 @@ def train(
         model: The network: embedding or one-hot, recurrent layers, linear.
         training: Truncated backpropagation through time.
         saving: Checkpoints: where training goes on after whatever ended it.
+        where: On how many devices, and in how many processes.
         bytes: Read bytes instead of characters, so that any file will do.
         words: Read words instead of characters, this many of the most frequent.
         out: Where the model goes; metrics, checkpoints and a picture go beside it.
@@ -76,61 +62,37 @@ def train(
     writing = text.WriteConfig(length=length, temperature=temperature)
     check_seed(training.seed)
     writing.check(text.ByteVocabulary())
-    model_file.check_writable(out)
-    metrics = out.with_name(f"{out.stem}.metrics.jsonl")
-    picture = out.with_name(f"{out.stem}.losses.png")
-    folder = out.with_name(f"{out.stem}.checkpoints")
+    where.check(training)
+    if not where.process_id:  # the first writes; of a cluster's it is not known yet which that is
+        model_file.check_writable(out)
+    files = Files.beside(out)
     corpus = source.encoded(bytes, words)
-    source.check_kept(out, metrics, picture)
-    print(f"text: {corpus.description}")
+    source.check_kept(out, files.metrics, files.picture)
     vocabulary, parts = corpus.vocabulary, source.parts(corpus.tokens)
+    devices = where.start(training)
+    if not is_first():
+        sys.stdout = open_nowhere()  # the first process says it
+    print(f"text: {corpus.description}")
     network = text.build_network(model, vocabulary.size)
     print(f"network: {network}")
     print(
         f"training on {parts.train.size:,} {vocabulary.unit}s, "
         f"validation on the {parts.validation.size:,} of the {parts.name}"
     )
-
+    if devices.count > 1:
+        print(f"{devices.count} devices in {jax.process_count()} process(es)")
     record = text.training_record(network, vocabulary, training, corpus, parts)
-    retention = Retention(saving.keep_last, saving.keep_best)
-    with stop_signals() as stop, open_checkpoints(folder, retention) as checkpoints:
-        beginning = text.Beginning()
-        if find_earlier(checkpoints, saving.resume):
-            beginning = text.resume(checkpoints, metrics, record, network, training)
-        tell(beginning)
-        reports = text.fit(
-            *(network, training, parts.train, parts.validation), start=beginning.point, stop=stop
-        )
-        saved = text.kept(
-            *(reports, checkpoints, metrics, record, training, saving.save_every),
-            metrics_bytes=beginning.metrics_bytes,
-        )
-        with figures_for(tensorboard, training, beginning) as write:
-            history, newest, stopped = follow(saved, training.steps, beginning, write)
-    if newest is None:
-        kept = f"; '{out}' is as it was before" if out.exists() else ""
-        what = "no model" if checkpoints.steps() else "nothing"
-        print(f"{what} saved: training stopped before its first report{kept}", file=sys.stderr)
-    else:
-        step, params = newest
-        trained = text.LanguageModel(network, params, vocabulary)
-        try:
-            text.save(out, trained, **source.origin(corpus, parts), step=step)
-            print(f"saved the model as it was after step {step}: {out}; metrics: {metrics}")
-        except InputError as error:
-            if stopped is None:
-                raise
-            complain(error, status=1)  # and say below what came first
-    if isinstance(stopped, text.Stopped):
-        if checkpoints.steps():
-            print(f"{stopped}: go on from there with --resume")
-        raise Interrupted(stop())
-    if stopped is not None:
-        raise stopped
-    draw(history, picture)
-    print_loss(trained, parts)
-    beginning = vocabulary.beginning
-    text.show(beginning, text.write(trained, beginning, writing, jax.random.key(training.seed)))
+    ended = carry_out(network, training, parts, record, saving, files, devices, tensorboard)
+    if is_first():
+        origin = source.origin(corpus, parts)
+        trained = keep_model(ended, out, files, network, vocabulary, origin)
+    if ended.reason is not None:
+        raise ended.reason
+    if is_first():
+        draw(ended.history, files.picture)
+        print_loss(trained, parts)
+        beginning, key = vocabulary.beginning, jax.random.key(training.seed)
+        text.show(beginning, text.write(trained, beginning, writing, key))
 
 
 def sample(
@@ -326,51 +288,26 @@ def check_seed(seed: int):
         raise InputError(f"seed is {seed}; give a whole number from 0 to {MAX_SEED}.")
 
 
-def find_earlier(checkpoints: Checkpoints, resume: bool) -> bool:
-    """Whether there is something to go on from; what a finished training left makes room."""
-    if not resume and text.is_finished(checkpoints):
-        checkpoints.clear()
-    if not resume and checkpoints.steps():
-        raise CheckpointError(
-            f"'{checkpoints.folder}' holds a training that was stopped after step "
-            f"{checkpoints.steps()[-1]}: go on with --resume, or remove the folder to begin anew."
-        )
-    return bool(checkpoints.steps())
-
-
-def tell(beginning: text.Beginning):
-    """Say where training goes on, if it does not begin."""
-    for note in beginning.notes:
-        print(f"note: {note}", file=sys.stderr)
-    if beginning.point is not None:
-        print(f"going on after step {beginning.step}")
-
-
-def figures_for(tensorboard: Path | None, training: text.TrainConfig, beginning: text.Beginning):
-    """What takes the reports for TensorBoard, if it is asked for."""
-    if tensorboard is None:
-        return contextlib.nullcontext(lambda report: None)
-    return text.tensorboard(tensorboard, training, after=beginning.step)
-
-
-def follow(reports, steps, beginning: text.Beginning, write):
-    """Show the reports, and have them written.
-
-    Return all of them, the newest parameters with their step, and what ended the training early.
-    """
-    history, newest = list(beginning.history), None
-    if beginning.point is not None:
-        newest = beginning.step, average_of(beginning.point.state)
-    try:
-        with text.progress(steps) as show:
-            for report in reports:
-                newest = report.step, report.params
-                history.append(report._replace(params=None, point=None))
-                show(report)
-                write(report)
-    except (text.Stopped, NonFiniteError, OSError) as reason:
-        return history, newest, reason
-    return history, newest, None
+def keep_model(ended, out, files, network, vocabulary, origin):
+    """Save the model, as far as there is one, and say so; return it."""
+    if ended.newest is None:
+        kept = f"; '{out}' is as it was before" if out.exists() else ""
+        what = "no model" if ended.saved else "nothing"
+        print(f"{what} saved: training stopped before its first report{kept}", file=sys.stderr)
+        trained = None
+    else:
+        step, params = ended.newest
+        trained = text.LanguageModel(network, params, vocabulary)
+        try:
+            text.save(out, trained, **origin, step=step)
+            print(f"saved the model as it was after step {step}: {out}; metrics: {files.metrics}")
+        except InputError as error:
+            if ended.reason is None:
+                raise
+            complain(error, status=1)  # and say below what came first
+    if isinstance(ended.reason, Interrupted) and ended.saved:
+        print(f"{ended.reason.where}: go on from there with --resume")
+    return trained
 
 
 def draw(history, picture):

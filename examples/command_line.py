@@ -6,7 +6,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from jaxrnn.errors import InputError, MissingExtraError, NonFiniteError
+import jax
+
+from jaxrnn.errors import InputError, MissingExtraError, NonFiniteError, ProcessError
 
 try:
     import tyro
@@ -17,10 +19,10 @@ except ImportError:
 class Interrupted(Exception):
     """A signal asked training to stop."""
 
-    def __init__(self, number: int):
-        """Keep the number."""
+    def __init__(self, number: int, where: str):
+        """Keep the exit status, and where training stands."""
         super().__init__("interrupted" if number == signal.SIGINT else "terminated")
-        self.status = 128 + number
+        self.status, self.where = 128 + number, where
 
 
 def run(functions: Sequence[Callable[..., None]], description: str) -> int:
@@ -28,6 +30,17 @@ def run(functions: Sequence[Callable[..., None]], description: str) -> int:
 
     What the user can mend is one sentence and status 2; what went wrong meanwhile, status 1.
     """
+    status = obey(functions, description)
+    if jax.distributed.is_initialized():
+        # An error of this process among several: they cannot go on, and the regular end of this one
+        # would wait for them.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+def obey(functions: Sequence[Callable[..., None]], description: str) -> int:
+    """Run the command, and turn whatever comes of it into an exit status."""
     # Closed streams (`>&-`) are None. Without an output the work is still done; without an error
     # stream, `print` would put the complaints among the output.
     sys.stdout = sys.stdout or open_nowhere()
@@ -45,7 +58,7 @@ def run(functions: Sequence[Callable[..., None]], description: str) -> int:
     except BrokenPipeError:
         # Whoever read the output has enough. What is still buffered must not be tried again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (NonFiniteError, OSError) as error:
+    except (NonFiniteError, OSError, ProcessError) as error:
         return complain(error, status=1)
     except KeyboardInterrupt:
         return complain("interrupted", status=130)

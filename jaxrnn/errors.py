@@ -33,6 +33,10 @@ class SaveError(OSError):
     """A checkpoint or a metric could not be written in the middle of training."""
 
 
+class ProcessError(RuntimeError):
+    """Other processes that train together with this one did not come, or are gone."""
+
+
 class ConversionError(InputError):
     """A network or its weights cannot be expressed in the other library, or do not fit."""
 

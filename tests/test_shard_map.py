@@ -11,6 +11,8 @@ import sys
 from compilation import FLAGS, QUICK
 
 PROGRAM = """
+import functools
+
 import jax
 
 jax.config.update("jax_enable_x64", True)
@@ -20,7 +22,7 @@ import numpy as np
 from jax.sharding import AxisType, PartitionSpec as P
 
 import jaxrnn
-from jaxrnn.folds import bptt, checkpointed, hoisted, rebuilt, scan, truncated
+from jaxrnn.folds import automatic, bptt, checkpointed, hoisted, rebuilt, scan, truncated
 
 assert jax.device_count() == 2, jax.devices()
 mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
@@ -104,6 +106,41 @@ spread = jax.shard_map(summed, mesh=mesh, in_specs=(P(), P("batch")), out_specs=
 got, want = (jax.jit(jax.grad(f))(kernel, rows).astype(float) for f in (spread, narrow))
 np.testing.assert_array_equal(got, want)
 assert (want == 6).all()
+
+# The fold that does all this by itself: the same noise, masks, resets and learned starts.
+noisy = jaxrnn.stack(
+    jaxrnn.WeightDrop(jaxrnn.LSTM(3, 4), 0.3),
+    jaxrnn.Dropout(4, 0.3),
+    jaxrnn.learned_carry(jaxrnn.Zoneout(jaxrnn.GRU(4, 4), 0.3)),
+    jaxrnn.bidirectional(jaxrnn.Elman(4, 3)),
+    jaxrnn.Linear(6, 2),
+)
+params = random_like(noisy.init(jax.random.key(0)))
+flags = jnp.asarray(rng.random(size=(5, 4)) < 0.3)
+options = dict(key=jax.random.key(1), lengths=jnp.array([5, 0, 3, 4]), resets=flags)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def gradients(params, xs, probe, fold, **options):
+    def noisy_loss(params, xs):
+        return (jaxrnn.unroll(noisy, params, xs, fold=fold, **options)[1] * probe).sum()
+
+    return jax.value_and_grad(noisy_loss, (0, 1))(params, xs)
+
+
+for given in (options, {}):
+    want = gradients(params, xs, probe, scan, **given)
+    for fold in (automatic, rebuilt(2)):
+        assert_same(gradients(params, *placed, jaxrnn.folds.spread(mesh, fold), **given))
+
+for shape, message in {(5, 3, 3): "share equally", (5, 3): "no batch"}.items():
+    try:
+        jaxrnn.unroll(jaxrnn.GRU(3, 4), jaxrnn.GRU(3, 4).init(jax.random.key(0)), jnp.ones(shape),
+                      fold=jaxrnn.folds.spread(mesh))
+    except ValueError as error:
+        assert message in str(error), error
+    else:
+        raise AssertionError(shape)
 
 print("ok")
 """

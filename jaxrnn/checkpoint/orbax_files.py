@@ -43,11 +43,15 @@ class Writer:
             (folder,) = self._path.parent.glob(f"{self._path.name}{_UNFINISHED}*")
             complete(folder)
 
+        alone = _alone()
         self._checkpointer = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(
-                state=ocp.StandardCheckpointHandler(), record=ocp.JsonCheckpointHandler()
+                state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+                record=ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+                composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
             ),
             async_options=ocp.AsyncOptions(post_finalization_callback=call),
+            multiprocessing_options=alone,
         )
 
     def begin(self, path: Path, arrays: Mapping[str, np.ndarray], record: Any) -> None:
@@ -73,6 +77,12 @@ class Writer:
         self._checkpointer.close()
 
 
+def _alone():
+    """Of several processes this one writes or reads, and waits for none: it has all there is."""
+    this = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
+
+
 @functools.cache  # once, and from then on: such a write may end at any time
 def _be_quiet_about_closed_loops():
     """Print nothing about writes that outlive the failure of another one.
@@ -91,12 +101,14 @@ def _be_quiet_about_closed_loops():
 
 def read_record(folder: Path) -> Any:
     """The JSON of a checkpoint, as it is."""
-    return ocp.JsonCheckpointHandler().restore(_path(folder), args=ocp.args.JsonRestore())
+    handler = ocp.JsonCheckpointHandler(multiprocessing_options=_alone())
+    return handler.restore(_path(folder), args=ocp.args.JsonRestore())
 
 
 def array_facts(folder: Path) -> dict[str, ArrayFacts]:
     """What the files say about each array."""
-    found = ocp.StandardCheckpointHandler().metadata(_path(folder)).tree
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+    found = handler.metadata(_path(folder)).tree
     return {
         name: ArrayFacts(tuple(array.shape), str(array.dtype), tuple(array.storage.chunk_shape))
         for name, array in found.items()
@@ -109,8 +121,8 @@ def read_arrays(folder: Path, facts: Mapping[str, ArrayFacts]) -> dict[str, np.n
         name: jax.ShapeDtypeStruct(array.shape, jax.numpy.dtype(array.dtype))
         for name, array in facts.items()
     }
-    handler, args = ocp.StandardCheckpointHandler(), ocp.args.StandardRestore(target)
-    found = handler.restore(_path(folder), args=args)
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+    found = handler.restore(_path(folder), args=ocp.args.StandardRestore(target))
     return {name: np.asarray(array) for name, array in found.items()}
 
 

@@ -29,6 +29,8 @@ def write_seal(folder: Path, parts: tuple[str, ...]) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    for place, _, _ in os.walk(folder):
+        atomic_file.sync_folder(Path(place))
 
 
 def check_seal(folder: Path, parts: tuple[str, ...]) -> None:

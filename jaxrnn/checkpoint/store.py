@@ -13,7 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxrnn.atomic_file import sync_folder
 from jaxrnn.cell import named_leaves
+from jaxrnn.checkpoint.lock import locked
 from jaxrnn.checkpoint.reading import (
     PARTS,
     Loaded,
@@ -52,7 +54,8 @@ def open_checkpoints(
 ) -> Iterator["Checkpoints"]:
     """Open a folder of checkpoints for writing, and see to it that all is written at the end.
 
-    What a killed process left unfinished is removed. One process at a time may write there.
+    What a killed process left unfinished is removed. One process at a time may write there: the
+    folder is locked meanwhile, against writers only.
 
     Args:
       folder: where to; made if it is not there.
@@ -62,7 +65,7 @@ def open_checkpoints(
       A context manager for the `Checkpoints`.
 
     Raises:
-      CheckpointError: if the folder cannot be written.
+      CheckpointError: if the folder cannot be written, or another process has it open.
       SaveError: at the end, if the last checkpoint could not be written.
 
     Example:
@@ -75,12 +78,13 @@ def open_checkpoints(
       ([20], (20, Loaded(tree={'w': array([20, 20])}, content={'note': 'mine'}), []))
     """
     checkpoints = Checkpoints(Path(folder), Retention() if retention is None else retention)
-    checkpoints.tidy()
-    try:
-        yield checkpoints
-        checkpoints.finish()
-    finally:
-        checkpoints.close()
+    with checkpoints.locked():
+        checkpoints.tidy()
+        try:
+            yield checkpoints
+            checkpoints.finish()
+        finally:
+            checkpoints.close()
 
 
 class Checkpoints:
@@ -153,6 +157,9 @@ class Checkpoints:
             return
         with self._reported():
             self._writer.finish()
+            # Its name too is on the disk before the checkpoints that it replaces lose theirs.
+            sync_folder(self.folder)
+            sync_folder(self.folder.absolute().parent)
         self._begun = None
         for step in set(self.steps()) - self._kept():
             self._remove(self.path(step))
@@ -196,22 +203,25 @@ class Checkpoints:
         for step in self.steps():
             self._remove(self.path(step))
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder, and keep other writers out of it."""
+        with contextlib.ExitStack() as entered:
+            with self._usable():
+                entered.enter_context(locked(self.folder))
+            yield
+
     def tidy(self) -> None:
-        """Make the folder, see whether it can be written, and remove what a kill left there."""
+        """See whether the folder can be written, and remove what a kill left there."""
         from jaxrnn.checkpoint import orbax_files
 
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with self._usable():
             trial = self.folder / f".{uuid.uuid4().hex}.tmp"
             trial.mkdir()
             trial.rmdir()
             for path in self.folder.iterdir():
                 if orbax_files.is_unfinished(path) or path.name.endswith(_DELETED):
                     shutil.rmtree(path)
-        except OSError as error:
-            raise CheckpointError(
-                f"'{self.folder}': checkpoints cannot be written there ({error.strerror})."
-            ) from error
 
     def close(self) -> None:
         """Stop writing; what went wrong there was for `finish` to say."""
@@ -240,6 +250,16 @@ class Checkpoints:
         with self._reported():
             path.rename(doomed)
             shutil.rmtree(doomed)
+
+    @contextlib.contextmanager
+    def _usable(self):
+        """Turn what the folder does not allow into one sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(
+                f"'{self.folder}': checkpoints cannot be written there ({error.strerror})."
+            ) from error
 
     @contextlib.contextmanager
     def _reported(self):

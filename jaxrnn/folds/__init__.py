@@ -7,11 +7,13 @@ from jaxrnn.folds.cudnn import cudnn
 from jaxrnn.folds.hoisted import hoisted
 from jaxrnn.folds.rebuilt import Rebuilt, rebuilt
 from jaxrnn.folds.scan import scan
+from jaxrnn.folds.spread import Spread, spread
 from jaxrnn.folds.truncated import Truncated, truncated
 
 __all__ = [
     "Checkpointed",
     "Rebuilt",
+    "Spread",
     "Truncated",
     "automatic",
     "bptt",
@@ -21,5 +23,6 @@ __all__ = [
     "offloaded",
     "rebuilt",
     "scan",
+    "spread",
     "truncated",
 ]

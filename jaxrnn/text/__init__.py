@@ -10,6 +10,7 @@ from jaxrnn.text.corpus import (
     read_text,
     standard_library_source,
 )
+from jaxrnn.text.devices import DeviceConfig
 from jaxrnn.text.dynamic_evaluation import (
     descent,
     evaluate_dynamically,
@@ -90,6 +91,7 @@ from jaxrnn.text.resuming import (
     is_finished,
     kept,
     resume,
+    shared,
     training_record,
 )
 from jaxrnn.text.sampling import (
@@ -159,6 +161,7 @@ __all__ = [
     "ByteVocabulary",
     "CharVocabulary",
     "Corpus",
+    "DeviceConfig",
     "EncodedCorpus",
     "Guess",
     "LanguageModel",
@@ -226,6 +229,7 @@ __all__ = [
     "rms",
     "save",
     "share_of",
+    "shared",
     "show",
     "skip",
     "split",

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
 from jaxrnn.errors import NonFiniteError
 from jaxrnn.text.batches import training_windows
 from jaxrnn.text.evaluation import evaluate
-from jaxrnn.text.recipe import TrainConfig, check_config, make_optimizer
+from jaxrnn.text.recipe import TrainConfig, check_config, check_shares, make_optimizer
 from jaxrnn.training import (
+    Devices,
     GuardedMetrics,
+    OneDevice,
     TrainState,
     accumulated,
     average_of,
@@ -26,6 +27,7 @@ from jaxrnn.training import (
     restart,
 )
 
+ONE_DEVICE = OneDevice()
 PROBE = 4096  # held-out tokens read at each report; the whole held-out part would take too long
 AHEAD = 2  # steps given to the device before it has done the first of them
 
@@ -114,6 +116,7 @@ def fit(
     fold=jaxrnn.folds.automatic,
     start: Point | None = None,
     stop: Callable[[], Any] = lambda: False,
+    devices: Devices = ONE_DEVICE,
 ) -> Iterator[Report]:
     """Train a network to predict the next token, and report as it goes.
 
@@ -132,29 +135,33 @@ def fit(
         step.
       start: where to go on from; the beginning if None.
       stop: asked before each step whether to stop there.
+      devices: where steps run. The batches are the same on any number of devices, noise included,
+        and the numbers so to rounding; on the same number of them, they are the same bits.
 
     Returns:
       An iterator of reports, one per `config.report_every` updates and one at the end.
 
     Raises:
-      InputError: if a number in the configuration is out of range.
+      InputError: if a number in the configuration is out of range, or the devices cannot share the
+        batch equally.
       CorpusError: if the text is too short for one window.
       NonFiniteError: if the parameters are spoiled or too many updates in a row had to be left out;
         the report before it is still good.
       Stopped: if `stop` says so.
     """
     check_config(config)
+    check_shares(config, devices.count)
     windows = training_windows(train, config.batch, config.window)
     start = begin(network, config) if start is None else start
-    train_step = _train_step(network, config, fold)
+    steps = _train_steps(network, config, fold, devices)
     probe = np.asarray(validation[: PROBE + 1])
-    return _reports(network, config, windows, probe, train_step, start, stop)
+    return _reports(network, config, windows, probe, steps, devices, start, stop)
 
 
 @functools.lru_cache(maxsize=8)
-def _train_step(network, config, fold):
-    """The step, compiled once for equal descriptions."""
-    loss_fn = next_token_loss(network, fold)
+def _train_steps(network, config, fold, devices):
+    """The step, and that to the next pass over the text, compiled once for equal descriptions."""
+    loss_fn = next_token_loss(network, devices.fold(fold))
     if config.accumulate > 1:
         loss_fn = accumulated(loss_fn, config.accumulate, noisy=True)
     update = guard(make_update(loss_fn, make_optimizer(config)))
@@ -164,14 +171,19 @@ def _train_step(network, config, fold):
         noise = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
         return update(state, (inputs, targets, noise))
 
-    # A second buffer for parameters and moments costs memory and, on CPU, time for fresh pages.
-    return jax.jit(step, donate_argnums=0)
+    def begin_anew(state):
+        return restart(state, network.start(state.params, (config.batch,)))
+
+    # Donated: a second buffer for parameters and moments costs memory and, on CPU, time for fresh
+    # pages.
+    return tuple(devices.compile(each, config.batch) for each in (step, begin_anew))
 
 
-def _reports(network, config, windows, probe, train_step, point, stop):
+def _reports(network, config, windows, probe, steps, devices, point, stop):
+    train_step, begin_anew = steps
     # Copied: the first step donates it.
-    state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), point.state)
-    key, recent, in_a_row = jnp.asarray(point.key), point.recent, int(point.skipped)
+    state = devices.put(point.state, config.batch)
+    key, recent, in_a_row = np.asarray(point.key), point.recent, int(point.skipped)
     done = int(state.step)
     while done < config.steps:
         begun, metrics = time.perf_counter(), []
@@ -179,11 +191,11 @@ def _reports(network, config, windows, probe, train_step, point, stop):
         for step in range(done, end):
             if stop():
                 recent, in_a_row = _take_in(metrics, recent, in_a_row, done, config.max_skipped)
-                raise Stopped(_point(state, key, recent, in_a_row))
+                raise Stopped(_point(devices.fetch(state), key, recent, in_a_row))
             place = step % len(windows)
             if step and place == 0:
-                state = restart(state, network.start(state.params, (config.batch,)))
-            state, measured = train_step(state, key, *windows[place])
+                state = begin_anew(state)
+            state, measured = train_step(state, key, *devices.put_batch(*windows[place]))
             metrics.append(measured)
             if len(metrics) > AHEAD:
                 # The device stays busy, and Python near enough to it to be asked to stop.
@@ -193,7 +205,7 @@ def _reports(network, config, windows, probe, train_step, point, stop):
         seconds = time.perf_counter() - begun
         done = end
         # Copies, because the next step donates the state that they are taken from.
-        point = _point(state, key, recent[:0], in_a_row)
+        point = _point(devices.fetch(state), key, recent[:0], in_a_row)
         params = average_of(point.state)
         # Losses are measured before an update; this one shows that the last update did no harm.
         validation_loss = evaluate(network, params, probe)
@@ -236,8 +248,7 @@ def _take_in(metrics, recent, in_a_row, done, max_skipped):
 
 
 def _point(state, key, recent, in_a_row):
-    state, key = jax.tree.map(np.array, (state, key))
-    return Point(state, key, recent, np.array(in_a_row, np.int32))
+    return Point(state, np.array(key), recent, np.array(in_a_row, np.int32))
 
 
 def _mean(figures):

@@ -4,10 +4,12 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.atomic_file import sync_folder
 from jaxrnn.errors import InputError, SaveError
 from jaxrnn.text.fitting import Report
 from jaxrnn.training import bits
@@ -52,7 +54,7 @@ def metrics_file(path: str | Path, keep: int = 0) -> Iterator[Callable[[Report],
 
 
 def metrics_position(path: str | Path) -> dict[str, Any]:
-    """How far a metrics file goes, for a checkpoint.
+    """How far a metrics file goes, for a checkpoint; all of it is on the disk then.
 
     Args:
       path: the file.
@@ -60,7 +62,10 @@ def metrics_position(path: str | Path) -> dict[str, Any]:
     Returns:
       Its length in bytes and its SHA-256.
     """
-    raw = Path(path).read_bytes()
+    with Path(path).open("r+b") as file:  # some systems bring on to the disk only what is written
+        raw = file.read()
+        os.fsync(file.fileno())
+    sync_folder(Path(path).absolute().parent)
     return {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
 
 

@@ -123,3 +123,14 @@ def check_config(config: TrainConfig) -> None:
             raise InputError(
                 f"{name} is {getattr(config, name)}; give a number from 0 to {highest:g}."
             )
+
+
+def check_shares(config: TrainConfig, devices: int) -> None:
+    """Raise InputError unless so many devices can share a batch equally."""
+    shares = devices * config.accumulate
+    if config.batch % shares:
+        parts = f", each in {config.accumulate} parts" if config.accumulate > 1 else ""
+        raise InputError(
+            f"a batch of {config.batch} rows cannot be shared equally by {devices} devices{parts}: "
+            f"give a multiple of {shares}."
+        )

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
+import json
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from jaxrnn.text.metrics import metrics_file, metrics_position, read_metrics
 from jaxrnn.text.recipe import TrainConfig
 from jaxrnn.text.splits import Split
 from jaxrnn.text.vocabulary import Vocabulary, vocabulary_from_description
-from jaxrnn.training import GuardedMetrics, average_of
+from jaxrnn.training import GuardedMetrics, average_of, check_alike, told_by_first
 
 _LIBRARIES = ("jaxrnn", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
@@ -85,6 +86,7 @@ def kept(
     config: TrainConfig,
     save_every: int,
     metrics_bytes: int = 0,
+    devices: int = 1,
 ) -> Iterator[Report]:
     """Hand reports on when they are in the metrics file and, where due, begun to be saved.
 
@@ -96,6 +98,7 @@ def kept(
       config: how it is trained.
       save_every: updates between two checkpoints, rounded to whole reports.
       metrics_bytes: how much of the metrics file is kept.
+      devices: how many share a batch.
 
     Returns:
       An iterator of the same reports. At its end the last checkpoint is on the disk.
@@ -106,7 +109,7 @@ def kept(
       NonFiniteError: as `fit` does, when the last good point is on the disk.
       Stopped: as `fit` does, when the point at which it stopped is on the disk.
     """
-    save = functools.partial(_save, checkpoints, record, metrics)
+    save = functools.partial(_save, checkpoints, record, metrics, devices)
     every = max(1, round(save_every / config.report_every)) * config.report_every
     point = None
     with metrics_file(metrics, keep=metrics_bytes) as write:
@@ -128,19 +131,24 @@ def kept(
     checkpoints.finish()
 
 
-def _save(checkpoints, record, metrics, point, validation_loss=None, finished=False):
+def _save(checkpoints, record, metrics, devices, point, validation_loss=None, finished=False):
     content = {
         "training_of": record,
         "metrics": metrics_position(metrics),
         "recent": len(point.recent),
         "finished": finished,
-        "versions": _versions(),
+        "versions": _versions() | {"devices": devices},
     }
     checkpoints.save(int(point.state.step), point, content, score=validation_loss)
 
 
 def resume(
-    checkpoints: Checkpoints, metrics: str | Path, record: dict, network, config: TrainConfig
+    checkpoints: Checkpoints,
+    metrics: str | Path,
+    record: dict,
+    network,
+    config: TrainConfig,
+    devices: int = 1,
 ) -> Beginning:
     """The newest point that is not damaged, and the reports up to there.
 
@@ -150,6 +158,7 @@ def resume(
       record: what `training_record` gave.
       network: the layer that is trained.
       config: how it is trained.
+      devices: how many will share a batch; if it is another number than before, a note says so.
 
     Returns:
       Where to go on.
@@ -171,7 +180,7 @@ def resume(
     step, (point, content), damaged = checkpoints.load(like)
     checkpoints.set_aside(after=step)
     notes = [f"{error} Going on from step {step}." for error in damaged]
-    changed = difference(content.get("versions"), _versions())
+    changed = difference(content.get("versions"), _versions() | {"devices": devices})
     if changed:
         notes.append(f"{changed}: what follows may differ in the last bits.")
     position = content.get("metrics")
@@ -181,6 +190,40 @@ def resume(
     notes.append(f"'{metrics}' is not as it was at step {step}: metrics go on at its end.")
     size = Path(metrics).stat().st_size if Path(metrics).is_file() else 0
     return Beginning(point, [], size, notes)
+
+
+def shared(beginning: Beginning, network, config: TrainConfig, record: dict) -> Beginning:
+    """Where process 0 begins, on every process that trains together with it.
+
+    Args:
+      beginning: of process 0; that of others is not looked at.
+      network: the layer that is trained.
+      config: how it is trained.
+      record: what `training_record` gave.
+
+    Returns:
+      On process 0 what was given, on others its point.
+
+    Raises:
+      InputError: on all of them, if one was given another text, network or configuration.
+    """
+    given = record, dataclasses.asdict(config)
+    check_alike(json.dumps(given, sort_keys=True).encode())
+    point = beginning.point
+    leaves = [] if point is None else jax.tree.leaves(point)
+    said = told_by_first(b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
+    if jax.process_index() == 0 or not said:
+        return beginning
+    # Of all that is said only `recent` is as long as it happens to be.
+    nothing_recent = _specification(network, config, {"recent": 0})
+    more = len(said) - sum(map(_bytes, jax.tree.leaves(nothing_recent)))
+    recent = more // (len(GuardedMetrics._fields) * np.dtype(np.float64).itemsize)
+    like = _specification(network, config, {"recent": recent})
+    leaves, place = [], 0
+    for leaf in jax.tree.leaves(like):
+        leaves.append(np.frombuffer(said, leaf.dtype, leaf.size, place).reshape(leaf.shape))
+        place += _bytes(leaf)
+    return Beginning(jax.tree.unflatten(jax.tree.structure(like), leaves))
 
 
 def is_finished(checkpoints: Checkpoints) -> bool:
@@ -229,6 +272,10 @@ def _specification(network, config, content):
     figures = jax.ShapeDtypeStruct((recent, len(GuardedMetrics._fields)), np.dtype(np.float64))
     point = jax.eval_shape(lambda: begin(network, config))
     return point._replace(recent=figures)
+
+
+def _bytes(leaf):
+    return leaf.size * leaf.dtype.itemsize
 
 
 def _versions():

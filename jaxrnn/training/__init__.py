@@ -2,9 +2,18 @@
 
 from jaxrnn.training.accumulation import accumulated
 from jaxrnn.training.averaging import average_of, averaged, exponential, since
+from jaxrnn.training.devices import Devices, ManyDevices, OneDevice, data_mesh
 from jaxrnn.training.epochs import History, run_epochs
 from jaxrnn.training.guard import GuardedMetrics, guard
 from jaxrnn.training.losses import bits, cross_entropy, mean_squared_error
+from jaxrnn.training.processes import (
+    Agreement,
+    check_alike,
+    losses_reported,
+    meet,
+    part,
+    told_by_first,
+)
 from jaxrnn.training.regularization import activation_penalty, temporal_activation_penalty
 from jaxrnn.training.step import (
     TrainMetrics,
@@ -20,8 +29,12 @@ from jaxrnn.training.two_biases import two_biases
 from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows, stream_windows
 
 __all__ = [
+    "Agreement",
+    "Devices",
     "GuardedMetrics",
     "History",
+    "ManyDevices",
+    "OneDevice",
     "TrainMetrics",
     "TrainState",
     "Windows",
@@ -31,14 +44,19 @@ __all__ = [
     "average_of",
     "averaged",
     "bits",
+    "check_alike",
     "contiguous_windows",
     "cross_entropy",
+    "data_mesh",
     "exponential",
     "guard",
     "init_state",
+    "losses_reported",
     "make_train_step",
     "make_update",
     "mean_squared_error",
+    "meet",
+    "part",
     "restart",
     "run_epochs",
     "since",
@@ -46,5 +64,6 @@ __all__ = [
     "stop_signals",
     "stream_windows",
     "temporal_activation_penalty",
+    "told_by_first",
     "two_biases",
 ]

@@ -1,0 +1,98 @@
+"""Rows over devices: each folds its own, and the weights' gradients meet once, at the end."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxrnn.cell import Carry, Cell, Params
+from jaxrnn.folds.automatic import automatic
+from jaxrnn.wrappers import ResettingParams, SideBySide
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """The fold that `spread` makes."""
+
+    mesh: Mesh
+    fold: Callable[..., tuple[Any, jax.Array]]
+
+    def __call__(
+        self, cell: Cell[Params, Carry], params: Params, carry: Carry, xs: Any
+    ) -> tuple[Carry, jax.Array]:
+        """Fold `cell` over `xs`; see `spread`."""
+        everywhere, names = PartitionSpec(), self.mesh.axis_names
+        axis = 1 if isinstance(cell, SideBySide) else 0  # of the batch: behind that of the copies
+        rows = self._rows(xs, axis + 1)
+        by_row, in_time = (PartitionSpec(*[None] * place, names) for place in (axis, axis + 1))
+
+        def of_state(leaf):  # which may have none, as a clock that all rows share
+            return by_row if leaf.shape[axis : axis + 1] == (rows,) else everywhere
+
+        def of_sequence(leaf):
+            return in_time if leaf.shape[axis + 1 : axis + 2] == (rows,) else everywhere
+
+        of_params = jax.tree.map(lambda leaf: everywhere, params)
+        if isinstance(params, ResettingParams):
+            of_params = of_params._replace(start=jax.tree.map(of_state, params.start))
+        of_carry = jax.tree.map(of_state, carry)
+        of_xs = jax.tree.map(of_sequence, xs)
+
+        # Not checked, since a cell of the user's may put a constant into its carry. And so the
+        # gradient of what all devices share is summed where it leaves them, not within the loop.
+        of_all = jax.shard_map(
+            functools.partial(self.fold, cell),
+            mesh=self.mesh,
+            in_specs=(of_params, of_carry, of_xs),
+            out_specs=(of_carry, in_time),
+            check_vma=False,
+        )
+        return of_all(params, carry, xs)
+
+    def _rows(self, xs, axis):
+        shape = jax.tree.leaves(xs)[0].shape
+        if len(shape) < axis + 2 or shape[axis] % self.mesh.size:
+            raise ValueError(
+                f"spread: a sequence of shape {shape} has no batch that {self.mesh.size} devices "
+                "can share equally; give [time, batch, features] with a multiple as the batch."
+            )
+        return shape[axis]
+
+
+def spread(mesh: Mesh, fold: Callable[..., tuple[Any, jax.Array]] = automatic) -> Spread:
+    """A fold whose rows lie on the devices of a mesh, each device folding its own.
+
+        forward   device d: carry_d, ys_d = fold(cell, params, carry_d, xs_d)      nothing is sent
+        backward  d_params = Σ_d d_params_d                                        one all-reduce
+
+    What is drawn at random is drawn before a fold begins, for the whole batch: the number of
+    devices changes no noise. Left to itself the compiler shares the matrix products of a loop out
+    in another way: of an LSTM with `bptt` it sends the activations of every segment to every
+    device, and then computes the gradients of the weights on each of them.
+
+    The sum over devices is taken in the dtype of the parameters that the cell is given: in bfloat16
+    where these are.
+
+    Args:
+      mesh: of devices; their number divides the first axis of the batch.
+      fold: what each device does.
+
+    Returns:
+      A fold, `(cell, params, carry, xs) -> (carry, ys)`.
+
+    Raises:
+      ValueError: from the fold, if there is no such batch.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxrnn
+      >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+      >>> cell = jaxrnn.GRU(3, 4)
+      >>> params = cell.init(jax.random.key(0))
+      >>> carry, ys = jaxrnn.unroll(cell, params, jnp.ones((7, 2, 3)), fold=spread(mesh))
+      >>> ys.shape
+      (7, 2, 4)
+    """
+    return Spread(mesh, fold)
