@@ -45,7 +45,7 @@ vocabulary = text.CharVocabulary.from_text(written)
 parts = text.split(vocabulary.encode(written), 0.2)
 network = text.build_network(
     text.ModelConfig(
-        cell="lstm", hidden_size=8, embedding_size=4,
+        cell="lstm", hidden_size=8, embedding_size=16,  # as wide as the batch
         dropout=0.2, locked_dropout=0.1, weight_drop=0.3,
     ),
     vocabulary.size,
@@ -102,8 +102,10 @@ for line in program.splitlines():
     for kind in re.findall(rf" ({kinds})(?:-start)?[(]", line):
         found.add((where, kind))
 assert found == {("ENTRY", "all-reduce")}, found
-carry = jax.tree.leaves(eight.put(point.state, 16).carry)
+placed = eight.put(point.state, 16)
+carry, params = jax.tree.leaves(placed.carry), jax.tree.leaves(placed.params)
 assert all(leaf.sharding.shard_shape(leaf.shape)[0] == 2 for leaf in carry)
+assert all(leaf.sharding.is_fully_replicated for leaf in params)
 print("ok")
 """
 

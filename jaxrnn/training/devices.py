@@ -12,6 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxrnn.errors import InputError
 from jaxrnn.folds import spread
+from jaxrnn.training.step import TrainState
 
 
 class Devices(abc.ABC):
@@ -28,12 +29,12 @@ class Devices(abc.ABC):
         """A function whose first argument is donated, compiled.
 
         Args:
-          function: what it returns has `rows` rows on the first axis, or is the same for all.
-          rows: of the batch.
+          function: it returns a training state, alone or in a tuple with what is no state.
+          rows: of the batch, and of the carry in the state.
         """
 
     @abc.abstractmethod
-    def put(self, state: Any, rows: int) -> Any:
+    def put(self, state: TrainState, rows: int) -> TrainState:
         """A copy of the state, every process giving the whole of it, that may be donated."""
 
     @abc.abstractmethod
@@ -131,14 +132,21 @@ class ManyDevices(Devices):
         return jax.tree.map(np.array, tree)
 
     def _of(self, tree, rows):
-        """Where the leaves lie: what has rows by rows."""
-        everywhere, by_row = PartitionSpec(), PartitionSpec(self.mesh.axis_names)
-        return jax.tree.map(
-            lambda leaf: NamedSharding(
-                self.mesh, by_row if leaf.shape[:1] == (rows,) else everywhere
-            ),
-            tree,
+        """Where the leaves lie: of a training state the carry by rows, and all else everywhere."""
+        everywhere, by_row = (
+            NamedSharding(self.mesh, PartitionSpec(*axes)) for axes in ((), self.mesh.axis_names)
         )
+
+        def of_carry(leaf):  # in which there may be what all rows share, such as a clock
+            return by_row if leaf.shape[:1] == (rows,) else everywhere
+
+        def of(node):
+            if not isinstance(node, TrainState):
+                return everywhere
+            shared = jax.tree.map(lambda _: everywhere, node)
+            return shared._replace(carry=jax.tree.map(of_carry, node.carry))
+
+        return jax.tree.map(of, tree, is_leaf=lambda node: isinstance(node, TrainState))
 
     def _spread(self, array, sharding):
         # Called for the parts that lie on devices of this process, and for no others.
