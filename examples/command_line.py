@@ -17,10 +17,10 @@ except ImportError:
 
 
 class Interrupted(Exception):
-    """A signal asked training to stop."""
+    """A signal asked a command to stop."""
 
-    def __init__(self, number: int, where: str):
-        """Keep the exit status, and where training stands."""
+    def __init__(self, number: int, where: str = ""):
+        """Keep the exit status, and where a training stands."""
         super().__init__("interrupted" if number == signal.SIGINT else "terminated")
         self.status, self.where = 128 + number, where
 

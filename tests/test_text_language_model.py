@@ -221,7 +221,7 @@ def test_non_finite_training_names_the_step_and_leaves_good_parameters(monkeypat
         return spoiled
 
     monkeypatch.setattr(fitting, "make_update", poisoned)
-    monkeypatch.setattr(fitting, "_train_step", fitting._train_step.__wrapped__)
+    monkeypatch.setattr(fitting, "_train_steps", fitting._train_steps.__wrapped__)
     for report_every, last_good in ((4, 4), (7, None), (3, 6)):
         config = text.TrainConfig(steps=20, batch=2, window=5, report_every=report_every)
         reports = []
