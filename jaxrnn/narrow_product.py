@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxrnn.differing import differing_as
+
 Axes = tuple[int, ...]  # a number per axis, as the letters of `jnp.einsum`
 
 
@@ -48,16 +50,8 @@ def narrow_product(
       >>> y.shape, y.dtype.name, float(y[0, 0])  # 1/3 has 8 bits
       ((2, 4), 'float32', 1.001953125)
     """
-    a, b = _differing_as(a, b), _differing_as(b, a)
+    a, b = differing_as(a, b), differing_as(b, a)
     return _narrow_product_p.bind(a, b, axes=axes, dtype=jnp.dtype(dtype))
-
-
-def _differing_as(a, b):
-    """`a`, which under `shard_map` differs by device if `b` does.
-
-    Transposed, this is the sum over devices that the cotangent of a shared factor needs.
-    """
-    return a + jnp.zeros_like(b, shape=(), dtype=a.dtype)
 
 
 _narrow_product_p = Primitive("narrow_product")

@@ -5,19 +5,17 @@ ones, which meet at a port and add up their gradients over it (gloo).
 """
 
 import dataclasses
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import jax
 import kill_training
 import pytest
-from compilation import FLAGS, QUICK
+from compilation import QUICK
+from devices import run_on_devices
 from kill_training import COMBINATIONS, outcome, prepare, start, undisturbed
 
 from jaxrnn import text
@@ -111,16 +109,7 @@ print("ok")
 
 
 def test_one_two_and_eight_devices_train_alike():
-    flags = f"{FLAGS} --xla_force_host_platform_device_count=8"
-    environment = os.environ | QUICK | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", EIGHT],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-    )
-    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-3000:]
+    run_on_devices(EIGHT, 8)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,11 +4,7 @@ The devices are two halves of this machine's processor; they have to be asked fo
 starts, so the test runs in a process of its own.
 """
 
-import os
-import subprocess
-import sys
-
-from compilation import FLAGS, QUICK
+from devices import run_on_devices
 
 PROGRAM = """
 import functools
@@ -147,13 +143,4 @@ print("ok")
 
 
 def test_gradients_of_a_sharded_batch():
-    flags = f"{FLAGS} --xla_force_host_platform_device_count=2"
-    environment = os.environ | QUICK | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-    )
-    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-3000:]
+    run_on_devices(PROGRAM, 2)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cell import Layer
+from jaxrnn.differing import differing_as
 from jaxrnn.folds import Rebuilt, automatic, bptt
 from jaxrnn.networks import border
 from jaxrnn.networks.context import Context
@@ -228,7 +229,8 @@ def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis
     border.check_sequence(layer, params, xs)
     start = None
     if carry is None or resets is not None:
-        start = _differing_as(xs, layer.start(params, batch))
+        # A loop asks for a carry that under `shard_map` differs by device as its inputs do.
+        start = jax.tree.map(lambda leaf: differing_as(leaf, xs), layer.start(params, batch))
     if carry is None:
         carry = start
     else:
@@ -244,11 +246,6 @@ def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis
     if valid is not None:  # Layers without a carry, such as Linear, write something for every zero.
         ys = select(valid, ys, jnp.zeros_like(ys))
     return _Done(carry, ys, valid, time_axis)
-
-
-def _differing_as(xs, start):
-    """`start`, which under `shard_map` differs by device as `xs` does: a loop asks for that."""
-    return jax.tree.map(lambda leaf: leaf + jnp.zeros_like(xs, shape=(), dtype=leaf.dtype), start)
 
 
 def _as_mask(lengths, mask, length, batch, flags_axis):

@@ -10,8 +10,8 @@ from jaxrnn.cell import Layer
 from jaxrnn.cells import GRU, LSTM, Elman
 from jaxrnn.errors import ConversionError
 from jaxrnn.interop.flax import layout
+from jaxrnn.interop.flax.dialect import Dialect, Kind, elman, embedding, gru, linear, lstm
 from jaxrnn.interop.flax.layout import Arrays
-from jaxrnn.interop.flax.library import Kind, Library, elman, embedding, gru, linear, lstm
 from jaxrnn.interop.flax.reading import read_module
 from jaxrnn.interop.flax.writing import to_module
 from jaxrnn.interop.parts import Part
@@ -129,7 +129,7 @@ def _build(layer, nested, dtype):
     return nn.GRUCell(layer.hidden_size, param_dtype=dtype)
 
 
-_LINEN = Library(
+_LINEN = Dialect(
     kinds={
         nn.LSTMCell: Kind(LSTM, lstm("features"), layout.LINEN_LSTM),
         nn.OptimizedLSTMCell: Kind(LSTM, lstm("features"), layout.LINEN_LSTM),

@@ -9,8 +9,8 @@ from jaxrnn.cell import Layer
 from jaxrnn.cells import GRU, LSTM, Elman
 from jaxrnn.errors import ConversionError
 from jaxrnn.interop.flax import layout
+from jaxrnn.interop.flax.dialect import Dialect, Kind, elman, embedding, gru, linear, lstm
 from jaxrnn.interop.flax.layout import Arrays
-from jaxrnn.interop.flax.library import Kind, Library, elman, embedding, gru, linear, lstm
 from jaxrnn.interop.flax.reading import read_module
 from jaxrnn.interop.flax.writing import to_module
 from jaxrnn.interop.parts import Part
@@ -80,10 +80,10 @@ def export_nnx(
       >>> module(jnp.ones((2, 10, 3))).shape
       (2, 10, 8)
     """
-    library = _NNX
+    dialect = _NNX
     if lstm_cell is nnx.LSTMCell:
-        library = library._replace(
-            layouts={**library.layouts, LSTM: layout.NNX_LSTM},
+        dialect = dialect._replace(
+            layouts={**dialect.layouts, LSTM: layout.NNX_LSTM},
             build=functools.partial(_build, lstm_cell=lstm_cell),
         )
     elif lstm_cell is not nnx.OptimizedLSTMCell:
@@ -91,7 +91,7 @@ def export_nnx(
             f"export_nnx: lstm_cell is {lstm_cell!r}; expected nnx.OptimizedLSTMCell or "
             "nnx.LSTMCell."
         )
-    return to_module(library, "export_nnx", network, params).module
+    return to_module(dialect, "export_nnx", network, params).module
 
 
 def _value(param):
@@ -128,7 +128,7 @@ def _fill(module, nested):
             setattr(module, name, nnx.Param(value))
 
 
-_NNX = Library(
+_NNX = Dialect(
     kinds={
         nnx.LSTMCell: Kind(LSTM, lstm("hidden_features"), layout.NNX_LSTM),
         nnx.OptimizedLSTMCell: Kind(LSTM, lstm("hidden_features"), layout.NNX_FUSED_LSTM),

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxrnn.cell import Cell
 from jaxrnn.cells import GRU, LSTM
 from jaxrnn.errors import ConversionError
+from jaxrnn.interop.flax.dialect import Dialect
 from jaxrnn.interop.flax.layout import Arrays, own_dtype, read
-from jaxrnn.interop.flax.library import Library
 from jaxrnn.interop.flax.options import (
     article,
     check_defaults,
@@ -31,18 +31,18 @@ from jaxrnn.networks import (
 )
 
 
-def read_module(library: Library, arrays: Arrays, module: Any) -> Part:
+def read_module(dialect: Dialect, arrays: Arrays, module: Any) -> Part:
     """Our layer for a module of Flax, with its parameters.
 
     Args:
-      library: linen or nnx.
+      dialect: linen or nnx.
       arrays: all its parameters; each is taken.
-      module: of the classes that the library knows.
+      module: of the classes that the dialect has.
 
     Raises:
       ConversionError: if there is no such layer, or the parameters are not the module's.
     """
-    reader = _Reader(library, arrays)
+    reader = _Reader(dialect, arrays)
     modules = list(reader.modules(module))
     for number, each in enumerate(modules):
         if any(each is other for other in modules[:number]):
@@ -56,20 +56,20 @@ def read_module(library: Library, arrays: Arrays, module: Any) -> Part:
 
 
 class _Reader:
-    def __init__(self, library, arrays):
-        self.library, self.arrays, self.what = library, arrays, arrays.what
+    def __init__(self, dialect, arrays):
+        self.dialect, self.arrays, self.what = dialect, arrays, arrays.what
 
     def modules(self, module):
         """The modules that have parameters, or whose insides have."""
         kind = type(module)
         inside = []
-        if kind is self.library.sequential:
+        if kind is self.dialect.sequential:
             inside = list(module.layers)
-        elif kind is self.library.rnn:
+        elif kind is self.dialect.rnn:
             inside = [module.cell]
-        elif kind is self.library.bidirectional:
+        elif kind is self.dialect.bidirectional:
             inside = [module.forward_rnn, module.backward_rnn]
-        elif kind not in self.library.kinds:
+        elif kind not in self.dialect.kinds:
             return
         yield module
         for each in inside:
@@ -78,26 +78,26 @@ class _Reader:
     def layer(self, module, path=()):
         """The layer of a module whose parameters lie under `path`."""
         kind = type(module)
-        if kind is self.library.sequential:
+        if kind is self.dialect.sequential:
             return self._chain(module, path)
         if isinstance(module, functools.partial) and module.func is jax.nn.one_hot:
             return self._one_hot(module)
-        known = (*self.library.kinds, self.library.rnn, self.library.bidirectional)
+        known = (*self.dialect.kinds, self.dialect.rnn, self.dialect.bidirectional)
         if kind not in known:
             raise ConversionError(
                 f"{self.what}: {article(module)} is nothing that jaxrnn has a layer for; expected "
                 f"one of {', '.join(each.__name__ for each in known)} (and no subclass, which "
                 "may compute something else), or Sequential of them."
             )
-        check_defaults(self.what, module, self.library.state_axes)
-        if kind is self.library.rnn:
+        check_defaults(self.what, module, self.dialect.state_axes)
+        if kind is self.dialect.rnn:
             return self._rnn(module, path)
-        if kind is self.library.bidirectional:
+        if kind is self.dialect.bidirectional:
             return self._both_ways(module, path)
         return self._leaf(module, path)
 
     def _leaf(self, module, path):
-        kind = self.library.kinds[type(module)]
+        kind = self.dialect.kinds[type(module)]
         if issubclass(kind.layer, LSTM | GRU):
             check_gates(self.what, module)
         width = self.arrays.width(path, kind.layout)
@@ -107,7 +107,7 @@ class _Reader:
             raise ConversionError(f"{self.what}: {article(module)}: {error}") from error
         layer, params = read(layer, kind.layout, self.arrays, path)
         dtype = own_dtype(self.what, layer, params)
-        for each in (module, *self.library.inside(module)):
+        for each in (module, *self.dialect.inside(module)):
             check_defaults(self.what, each)
             check_dtype(self.what, each, dtype)
         if getattr(module, "residual", False):
@@ -126,11 +126,11 @@ class _Reader:
         return params._replace(recurrent_kernel=kernel)
 
     def _cell(self, module, path):
-        kind = self.library.kinds.get(type(module.cell))
+        kind = self.dialect.kinds.get(type(module.cell))
         if kind is None or not issubclass(kind.layer, Cell):
             cells = [
                 known.__name__
-                for known, kind in self.library.kinds.items()
+                for known, kind in self.dialect.kinds.items()
                 if issubclass(kind.layer, Cell)
             ]
             raise ConversionError(
@@ -151,16 +151,16 @@ class _Reader:
     def _both_ways(self, module, path):
         rnns = {name: getattr(module, name) for name in ("forward_rnn", "backward_rnn")}
         for name, rnn in rnns.items():
-            if type(rnn) is not self.library.rnn:
+            if type(rnn) is not self.dialect.rnn:
                 raise ConversionError(
                     f"{self.what}: {name} of Bidirectional is {article(rnn)}; expected an RNN."
                 )
-            check_defaults(self.what, rnn, self.library.state_axes)
+            check_defaults(self.what, rnn, self.dialect.state_axes)
         # Which way each reads, and how, Bidirectional says, whatever the RNN itself does.
         found = [self._cell(rnn, (*path, name)) for name, rnn in rnns.items()]
         (forward, forward_params), (backward, backward_params) = found
         check_merge(self.what, module.merge_fn)
-        default = self.library.bidirectional.merge_fn
+        default = self.dialect.bidirectional.merge_fn
         merge = concatenate if module.merge_fn is default else module.merge_fn
         layer = Bidirectional(forward, backward, merge)
         return Part(layer, BidirectionalParams(forward_params, backward_params))
@@ -172,8 +172,8 @@ class _Reader:
         self._check_chain(layers)
         found = [
             None
-            if type(layer) is self.library.dropout
-            else self.layer(layer, (*path, *self.library.place(number)))
+            if type(layer) is self.dialect.dropout
+            else self.layer(layer, (*path, *self.dialect.place(number)))
             for number, layer in enumerate(layers)
         ]
         for number, layer in enumerate(layers):
@@ -191,7 +191,7 @@ class _Reader:
         timed = [
             layer
             for layer in layers
-            if type(layer) in (self.library.rnn, self.library.bidirectional)
+            if type(layer) in (self.dialect.rnn, self.dialect.bidirectional)
         ]
         if len({layer.time_major for layer in timed}) > 1:
             raise ConversionError(
@@ -205,7 +205,7 @@ class _Reader:
                     "hands the carry to the next layer as its input; leave it away."
                 )
         for layer in layers:
-            kind = self.library.kinds.get(type(layer))
+            kind = self.dialect.kinds.get(type(layer))
             if kind is not None and issubclass(kind.layer, Cell):
                 raise ConversionError(
                     f"{self.what}: Sequential calls {article(layer)} with an input only, and "

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxrnn.cell import Cell, Layer
 from jaxrnn.cells import GRU
 from jaxrnn.errors import ConversionError
+from jaxrnn.interop.flax.dialect import Dialect
 from jaxrnn.interop.flax.layout import own_dtype, write
-from jaxrnn.interop.flax.library import Library
 from jaxrnn.interop.parts import parts
 from jaxrnn.interop.weights import belongs
 from jaxrnn.networks import Bidirectional, OneHot, Reverse, concatenate
@@ -34,7 +34,7 @@ class Written(NamedTuple):
     params: dict[Any, Any]
 
 
-def to_module(library: Library, what: str, network: Layer, params: Any) -> Written:
+def to_module(dialect: Dialect, what: str, network: Layer, params: Any) -> Written:
     """A module that does what a network does without a key."""
     belongs(network, params)
     chain = list(parts(network, params))
@@ -45,7 +45,7 @@ def to_module(library: Library, what: str, network: Layer, params: Any) -> Writt
     written = [
         _one_hot_function(part.layer, [above.params for above in chain[number + 1 :]])
         if isinstance(part.layer, OneHot)
-        else _module(library, what, part)
+        else _module(dialect, what, part)
         for number, part in enumerate(chain)
     ]
     if len(written) == 1 and written[0].params:
@@ -53,28 +53,28 @@ def to_module(library: Library, what: str, network: Layer, params: Any) -> Writt
     nested: dict[Any, Any] = {}
     for number, (_, own) in enumerate(written):
         if own:
-            *outer, last = library.place(number)
+            *outer, last = dialect.place(number)
             inside = nested
             for each in outer:
                 inside = inside.setdefault(each, {})
             inside[last] = own
     modules = [each.module for each in written]
-    return Written(library.chain(modules), nested)
+    return Written(dialect.chain(modules), nested)
 
 
-def _module(library, what, part):
+def _module(dialect, what, part):
     layer, params = part
     match layer:
         case Reverse(layer=inside):
-            cell = _one_cell(library, what, layer, inside, params)
-            module = library.rnn(cell.module, reverse=True, keep_order=True)
+            cell = _one_cell(dialect, what, layer, inside, params)
+            module = dialect.rnn(cell.module, reverse=True, keep_order=True)
             return Written(module, {"cell": cell.params})
         case Bidirectional(forward=forward, backward=backward, merge=merge):
-            forward = _one_cell(library, what, layer, forward, params.forward)
-            backward = _one_cell(library, what, layer, backward, params.backward)
+            forward = _one_cell(dialect, what, layer, forward, params.forward)
+            backward = _one_cell(dialect, what, layer, backward, params.backward)
             options = {} if merge is concatenate else {"merge_fn": merge}
-            module = library.bidirectional(
-                library.rnn(forward.module), library.rnn(backward.module), **options
+            module = dialect.bidirectional(
+                dialect.rnn(forward.module), dialect.rnn(backward.module), **options
             )
             nested = {
                 "forward_rnn": {"cell": forward.params},
@@ -82,23 +82,23 @@ def _module(library, what, part):
             }
             return Written(module, nested)
         case Cell():
-            cell = _leaf_module(library, what, layer, params)
-            return Written(library.rnn(cell.module), {"cell": cell.params})
-    return _leaf_module(library, what, layer, params)
+            cell = _leaf_module(dialect, what, layer, params)
+            return Written(dialect.rnn(cell.module), {"cell": cell.params})
+    return _leaf_module(dialect, what, layer, params)
 
 
-def _one_cell(library, what, around, layer, params):
+def _one_cell(dialect, what, around, layer, params):
     inside = list(parts(layer, params))
     if len(inside) != 1 or not isinstance(inside[0].layer, Cell):
         raise ConversionError(
             f"{what}: {around!r} reads {layer!r} from its end, and Flax turns single cells only; "
             "put reverse or bidirectional around each cell instead."
         )
-    return _leaf_module(library, what, *inside[0])
+    return _leaf_module(dialect, what, *inside[0])
 
 
-def _leaf_module(library, what, layer, params):
-    layout = library.layouts.get(type(layer))
+def _leaf_module(dialect, what, layer, params):
+    layout = dialect.layouts.get(type(layer))
     if layout is None:
         reason = _NOT_IN_FLAX.get(type(layer).__name__, "Flax has no such module")
         raise ConversionError(
@@ -108,7 +108,7 @@ def _leaf_module(library, what, layer, params):
     if isinstance(layer, GRU) and "recurrent_bias" not in layout and params[3] is not None:
         _check_no_recurrent_bias(what, layer, params)
     nested = write(layer, params, layout)
-    return Written(library.build(layer, nested, own_dtype(what, layer, params)), nested)
+    return Written(dialect.build(layer, nested, own_dtype(what, layer, params)), nested)
 
 
 def _check_no_recurrent_bias(what, layer, params):

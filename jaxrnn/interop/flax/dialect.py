@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     layout: Layout
 
 
-class Library(NamedTuple):
+class Dialect(NamedTuple):
     """What differs between linen and nnx.
 
     Attributes:
