@@ -19,6 +19,10 @@ del os.environ["XLA_FLAGS"]
 if before is not None:
     os.environ["XLA_FLAGS"] = before
 
+from prepared import WRITTEN  # noqa: E402  (which imports jaxrnn, for which all of this is)
+
+from jaxrnn.text import files, token_file  # noqa: E402
+
 
 @pytest.fixture
 def key():
@@ -30,3 +34,18 @@ def _forget_compiled_programs():
     """What one file compiled, no other needs; kept, it would add up to gigabytes."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """So that characters, words and blocks of texts are cut everywhere, and blocks are many."""
+    monkeypatch.setattr(files, "PIECE", 7)
+    monkeypatch.setattr(token_file, "BLOCK", 64)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A file with a text of many scripts."""
+    path = tmp_path / "text"
+    path.write_bytes(WRITTEN.encode())
+    return path

@@ -11,48 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from char_lm_process import SCRIPT, SETTINGS, SMALL, WRITTEN, run, start
 from compilation import QUICK
 
 from jaxrnn import model_file, text
-
-SCRIPT = Path(__file__).parents[1] / "examples" / "char_lm.py"
-SMALL = [
-    *("--hidden-size", "16", "--embedding-size", "8", "--layers", "1", "--batch", "4"),
-    *("--window", "16", "--steps", "30", "--report-every", "10", "--length", "40"),
-]
-SETTINGS = {
-    "PYTHONPATH": str(SCRIPT.parents[1]),
-    "PYTHONWARNINGS": "error",
-    "JAX_PLATFORMS": "cpu",
-    **QUICK,
-}
-WRITTEN = "the quick brown fox jumps over the lazy dog\n" * 50
-
-
-def start(folder, *arguments, **settings):
-    return subprocess.Popen(
-        [sys.executable, SCRIPT, *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | SETTINGS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        **settings,
-    )
-
-
-def run(folder, *arguments):
-    process = start(folder, *arguments)
-    out, errors = process.communicate(timeout=300)
-    # On its first run on a machine matplotlib announces that it builds its font cache.
-    lines = [line for line in errors.splitlines(True) if not line.startswith("Matplotlib ")]
-    return process.returncode, out, "".join(lines)
 
 
 @pytest.fixture
