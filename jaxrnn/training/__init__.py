@@ -26,7 +26,7 @@ from jaxrnn.training.step import (
 )
 from jaxrnn.training.stopping import stop_signals
 from jaxrnn.training.two_biases import two_biases
-from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows, stream_windows
+from jaxrnn.training.windows import Windows, contiguous_windows, sliding_windows
 
 __all__ = [
     "Agreement",
@@ -62,7 +62,6 @@ __all__ = [
     "since",
     "sliding_windows",
     "stop_signals",
-    "stream_windows",
     "temporal_activation_penalty",
     "told_by_first",
     "two_biases",

@@ -52,39 +52,6 @@ def contiguous_windows(tokens, batch: int, length: int) -> Windows:
     return Windows(inputs=cut(tokens[:used]), targets=cut(tokens[1 : used + 1]))
 
 
-def stream_windows(streams, length: int) -> Windows:
-    """Cut streams that are given side by side into windows, for truncated backpropagation.
-
-    Window n + 1 begins where window n ended, so the carry may be handed on. Up to `length` instants
-    at the end remain unused.
-
-    Args:
-      streams: [time, batch, *features].
-      length: instants in a window.
-
-    Returns:
-      Inputs and targets, both [windows, length, batch, *features].
-
-    Raises:
-      InputError: if the length is not positive.
-      CorpusError: if the streams are too short for one window.
-
-    Example:
-      >>> inputs, targets = stream_windows(np.arange(10).reshape(5, 2), length=2)
-      >>> inputs[1].T.tolist(), targets[1].T.tolist()
-      ([[4, 6], [5, 7]], [[6, 8], [7, 9]])
-    """
-    streams = np.asarray(streams)
-    check_positive(length=length)
-    check_enough(streams, length + 1, f"a window of {length}")
-    used = (len(streams) - 1) // length * length
-
-    def cut(sequence):
-        return sequence.reshape(-1, length, *streams.shape[1:])
-
-    return Windows(inputs=cut(streams[:used]), targets=cut(streams[1 : used + 1]))
-
-
 def sliding_windows(tokens, length: int, stride: int = 1) -> Windows:
     """Every window of a sequence, `stride` instants apart, each to be started with a fresh carry.
 
