@@ -183,6 +183,14 @@ class ManualCell(Cell[Params, Carry]):
     ) -> tuple[Params, jax.Array]:
         """After the loop: the cotangents of the parameters and of `xs`, each one contraction."""
 
+    def drive_cotangent(self, d_drives: Any) -> Any:
+        """The cotangent of what `project` made, from what `backward` says; None if not known.
+
+        Who says it lets `jaxrnn.wrappers.TokenCell` look drives up instead of computing them.
+        """
+        del d_drives  # A cell may hand whatever it likes from `backward` to `gradients`.
+        return None
+
 
 class GatedCell(ManualCell[Params, Carry]):
     """A cell that computes gates, and from them and the old carry the new one.
@@ -216,16 +224,24 @@ def derivative_is_its_own(cell_type: type[ManualCell]) -> bool:
     A subclass that overrides `step`, `update`, `gates` or `project` and nothing of the backward
     step has inherited the derivative of another function.
     """
+    return _most_derived(cell_type, *_EQUATIONS) >= _most_derived(cell_type, *_DERIVATIVE)
 
-    def most_derived(names: tuple[str, ...]) -> int:
-        return min(
-            place
-            for place, ancestor in enumerate(cell_type.__mro__)
-            if any(name in vars(ancestor) for name in names)
-        )
 
-    equations = most_derived(("step", "update", "gates", "project"))
-    return equations >= most_derived(("forward", "backward", "gradients"))
+def drive_cotangent_is_its_own(cell_type: type[ManualCell]) -> bool:
+    """Whether what a cell says of its drives' cotangent belongs to its derivative by hand."""
+    return _most_derived(cell_type, *_DERIVATIVE) >= _most_derived(cell_type, "drive_cotangent")
+
+
+_EQUATIONS = ("step", "update", "gates", "project")
+_DERIVATIVE = ("forward", "backward", "gradients")
+
+
+def _most_derived(cell_type: type[ManualCell], *names: str) -> int:
+    return min(
+        place
+        for place, ancestor in enumerate(cell_type.__mro__)
+        if any(name in vars(ancestor) for name in names)
+    )
 
 
 def cast(tree: Any, dtype: Any) -> Any:

@@ -126,6 +126,10 @@ class Elman(ManualCell[ElmanParams, ElmanCarry]):
         d_a = pull_back(self.activation, residual.slope, d_carry.h + d_y)
         return ElmanCarry(h=affine(d_a, params.recurrent_kernel.T)), d_a
 
+    def drive_cotangent(self, d_drives):
+        """As it is."""
+        return d_drives
+
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ d_a, d_R = Σ hᵀ d_a, d_b = Σ d_a; and d_x = d_a Wᵀ."""
         d_params = ElmanParams(

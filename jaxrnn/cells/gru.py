@@ -187,6 +187,10 @@ class GRU(GatedCell[GRUParams, GRUCarry]):
         d_h = d_h * residual.z + affine(d_recurrent, params.recurrent_kernel.T)
         return GRUCarry(h=d_h), jnp.concatenate([d_r, d_z, d_n], axis=-1)
 
+    def drive_cotangent(self, d_drives):
+        """[d_r d_z d_n], as they are."""
+        return d_drives
+
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ [d_r d_z d_n] and d_R = Σ hᵀ [d_r d_z d_n⊙r]: r stands between Rₙ and n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)

@@ -167,6 +167,10 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
         d_gates, d_c = lstm_backward(residual, d_carry.c, d_h)
         return LSTMCarry(h=affine(d_gates, params.recurrent_kernel.T), c=d_c), d_gates
 
+    def drive_cotangent(self, d_drives):
+        """[d_i d_f d_g d_o], as they are."""
+        return d_drives
+
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ d, d_R = Σ hᵀ d, d_b = Σ d with d = [d_i d_f d_g d_o]; and d_x = d Wᵀ."""
         d_params = LSTMParams(

@@ -164,6 +164,10 @@ class ProjectedLSTM(GatedCell[ProjectedLSTMParams, LSTMCarry]):
         d_gates, d_c = lstm_backward(residual.lstm, d_carry.c, d_m)
         return LSTMCarry(h=affine(d_gates, params.recurrent_kernel.T), c=d_c), (d_gates, d_h)
 
+    def drive_cotangent(self, d_drives):
+        """[d_i d_f d_g d_o], without d_h'."""
+        return d_drives[0]
+
     def gradients(self, params, xs, residuals, d_drives):
         """d_W, d_R and d_b as in `LSTM`; d_P = Σ mᵀ d_h'; and d_x."""
         d_gates, d_hs = d_drives

@@ -165,6 +165,10 @@ class ResetBeforeGRU(GatedCell[ResetBeforeGRUParams, GRUCarry]):
         d_h = d_h * residual.z + d_s * residual.r + affine(d_rz, kernel_rz.T)
         return GRUCarry(h=d_h), jnp.concatenate([d_rz, d_n], axis=-1)
 
+    def drive_cotangent(self, d_drives):
+        """[d_r d_z d_n], as they are."""
+        return d_drives
+
     def gradients(self, params, xs, residuals, d_drives):
         """d_W = Σ xᵀ [d_r d_z d_n], d_R_rz = Σ hᵀ [d_r d_z], d_Rₙ = Σ (r⊙h)ᵀ d_n."""
         d_rz, d_n = jnp.split(d_drives, [2 * self.hidden_size], axis=-1)

@@ -49,3 +49,15 @@ def automatic(
         return bptt(cell, params, carry, xs)
     fold = hoisted if few_rows(carry) else scan
     return fold(cell, params, carry, xs)
+
+
+def is_automatic(fold: Any) -> bool:
+    """Whether `automatic` does what a fold asks for, if only within segments or on devices.
+
+    Example:
+      >>> is_automatic(automatic), is_automatic(bptt)
+      (True, False)
+    """
+    while fold is not automatic and hasattr(fold, "fold"):
+        fold = fold.fold
+    return fold is automatic

@@ -26,7 +26,7 @@ class Spread:
         """Fold `cell` over `xs`; see `spread`."""
         everywhere, names = PartitionSpec(), self.mesh.axis_names
         axis = 1 if isinstance(cell, SideBySide) else 0  # of the batch: behind that of the copies
-        rows = self._rows(xs, axis + 1)
+        rows = self._rows(xs, axis + 1, cell.takes_tokens)
         by_row, in_time = (PartitionSpec(*[None] * place, names) for place in (axis, axis + 1))
 
         def of_state(leaf):  # which may have none, as a clock that all rows share
@@ -52,9 +52,10 @@ class Spread:
         )
         return of_all(params, carry, xs)
 
-    def _rows(self, xs, axis):
+    def _rows(self, xs, axis, takes_tokens):
         shape = jax.tree.leaves(xs)[0].shape
-        if len(shape) < axis + 2 or shape[axis] % self.mesh.size:
+        features = 0 if takes_tokens else 1
+        if len(shape) < axis + 1 + features or shape[axis] % self.mesh.size:
             raise ValueError(
                 f"spread: a sequence of shape {shape} has no batch that {self.mesh.size} devices "
                 "can share equally; give [time, batch, features] with a multiple as the batch."

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from jaxrnn.cell import Cell, Layer
 from jaxrnn.folds.segments import rows_of
-from jaxrnn.networks.border import check_layer, check_sequence, check_step
-from jaxrnn.networks.network import Network, run
+from jaxrnn.networks.border import batch_shape, check_layer, check_sequence, check_step
+from jaxrnn.networks.network import Network, output_dtype, reading_tokens, run
 from jaxrnn.networks.reverse import reverse
 from jaxrnn.wrappers import SideBySide, Wrapper
 
@@ -126,6 +126,15 @@ class Bidirectional(Network[BidirectionalParams, BidirectionalCarry]):
             "run it over a whole sequence with jaxrnn.unroll."
         )
 
+    def reading_tokens(self, params, vectors, tokens):
+        """Both directions reading tokens, if both can."""
+        forward = reading_tokens(self.forward, params.forward, vectors, tokens)
+        backward = reading_tokens(self.backward, params.backward, vectors, tokens)
+        if forward is None or backward is None:
+            return None
+        both = dataclasses.replace(self, forward=forward[0], backward=backward[0])
+        return both, BidirectionalParams(forward=forward[1], backward=backward[1])
+
     def apply(self, params, carry, xs, fold, context):
         """Both directions over the whole sequence, then `merge`.
 
@@ -173,12 +182,12 @@ class Bidirectional(Network[BidirectionalParams, BidirectionalCarry]):
     def _in_one_loop(self, params, carry, xs, fold):
         check_sequence(self.forward, params.forward, xs)
         check_step(self.forward, params.forward, carry.forward, xs)
-        both = SideBySide(self.forward, copies=2, batch_axes=xs.ndim - 2)
+        both = SideBySide(self.forward, copies=2, batch_axes=len(batch_shape(self, xs)))
         carries = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carry)
         both_ways = jnp.stack([xs, jnp.flip(xs, axis=0)], axis=1)
         carries, ys = fold(both, tuple(params), carries, both_ways)
         forward, backward = (jax.tree.map(lambda leaf, n=n: leaf[n], carries) for n in range(2))
-        ys = ys.astype(xs.dtype)
+        ys = ys.astype(output_dtype(self.forward, params.forward, xs))
         carry = BidirectionalCarry(forward=forward, backward=backward)
         return carry, ys[:, 0], jnp.flip(ys[:, 1], axis=0)
 

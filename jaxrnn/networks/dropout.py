@@ -9,13 +9,13 @@ import jax.numpy as jnp
 
 from jaxrnn import checks
 from jaxrnn.cell import Layer
-from jaxrnn.networks.network import run
+from jaxrnn.networks.network import reading_tokens, run
 from jaxrnn.networks.pointwise import Pointwise
 from jaxrnn.networks.wrapped import Wrapped
 from jaxrnn.wrappers.noise import check_rate, scaled_mask
 
 
-class _Dropping(Pointwise):
+class Dropping(Pointwise):
     """What the two dropouts share: everything but the shape of the mask."""
 
     input_size: int
@@ -53,7 +53,7 @@ class _Dropping(Pointwise):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Dropout(_Dropping):
+class Dropout(Dropping):
     """Dropout with a fresh mask at every instant, as `torch.nn.LSTM` has it between layers.
 
         y_t = m_t ⊙ x_t / (1 − rate),    m_t ~ Bernoulli(1 − rate)
@@ -88,7 +88,7 @@ class Dropout(_Dropping):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class VariationalDropout(_Dropping):
+class VariationalDropout(Dropping):
     """Dropout with one mask per sequence, the same at every instant ("locked" dropout).
 
         y_t = m ⊙ x_t / (1 − rate),    m ~ Bernoulli(1 − rate) once per sequence and row
@@ -160,6 +160,11 @@ class WeightDrop(Wrapped):
     def __call__(self, params, carry, x):
         """One instant of the layer; no noise."""
         return self.layer(params, carry, x)
+
+    def reading_tokens(self, params, vectors, tokens):
+        """The layer inside reading tokens; what is dropped of recurrent weights stays the same."""
+        inside = reading_tokens(self.layer, params, vectors, tokens)
+        return None if inside is None else (WeightDrop(inside[0], self.rate), inside[1])
 
     def apply(self, params, carry, xs, fold, context):
         """The layer, with dropped weights where there is a key."""

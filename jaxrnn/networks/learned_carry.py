@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cell import Layer
 from jaxrnn.initializers import Constant, Initializer
-from jaxrnn.networks.network import run
+from jaxrnn.networks.network import reading_tokens, run
 from jaxrnn.networks.wrapped import Wrapped
 
 
@@ -57,6 +57,10 @@ class LearnedCarry(Wrapped):
     def __call__(self, params, carry, x):
         """One instant of the layer."""
         return self.layer(params.layer, carry, x)
+
+    def reading_tokens(self, params, vectors, tokens):
+        """The layer alone, reading tokens."""
+        return reading_tokens(self.layer, params.layer, vectors, tokens)
 
     def apply(self, params, carry, xs, fold, context):
         """The layer over the whole sequence."""

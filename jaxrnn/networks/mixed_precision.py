@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from jaxrnn.cell import Layer, cast, parameter_dtype
-from jaxrnn.networks.network import run
+from jaxrnn.cell import Layer, cast
+from jaxrnn.networks.network import output_dtype, run
 from jaxrnn.networks.wrapped import Wrapped
 
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
@@ -61,10 +61,10 @@ class MixedPrecision(Wrapped):
         """One instant."""
         narrow = x if self.takes_tokens else x.astype(self.compute)
         carry, y = self.layer(cast(params, self.compute), carry, narrow)
-        return carry, y.astype(parameter_dtype(params) if self.takes_tokens else x.dtype)
+        return carry, y.astype(output_dtype(self, params, x))
 
     def apply(self, params, carry, xs, fold, context):
         """The whole sequence."""
         narrow = xs if self.takes_tokens else xs.astype(self.compute)
         carry, ys = run(self.layer, cast(params, self.compute), carry, narrow, fold, context)
-        return carry, ys.astype(parameter_dtype(params) if self.takes_tokens else xs.dtype)
+        return carry, ys.astype(output_dtype(self, params, xs))

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxrnn.cell import Carry, Cell, Layer, Params
+from jaxrnn.cell import Carry, Cell, Layer, Params, parameter_dtype
 from jaxrnn.networks import border
 from jaxrnn.networks.context import NO_CONTEXT, Context
 from jaxrnn.wrappers import (
@@ -16,6 +16,7 @@ from jaxrnn.wrappers import (
     Resetting,
     ResettingParams,
     Wrapper,
+    token_cell,
 )
 
 Fold = Callable[[Cell, Any, Any, Any], tuple[Any, jax.Array]]
@@ -35,6 +36,34 @@ class Network(Layer[Params, Carry]):
         read at instants that are not valid is zero; a network of your own must have a finite slope
         there (a norm has none), or gradients of padding are NaN instead of zero.
         """
+
+    def reading_tokens(
+        self, params: Params, vectors: jax.Array, tokens: int
+    ) -> tuple[Layer, Any] | None:
+        """This network and its parameters, for reading tokens instead of their vectors.
+
+        Args:
+          params: its parameters.
+          vectors: `[tokens, input_size]`, or a row more; see `jaxrnn.wrappers.token_cell`.
+          tokens: how many there are.
+
+        Returns:
+          A layer with the carry and the outputs of this one; None where there is none, as by
+          default.
+        """
+        del params, vectors, tokens
+        return None
+
+
+def reading_tokens(
+    layer: Layer, params: Any, vectors: jax.Array, tokens: int
+) -> tuple[Layer, Any] | None:
+    """A layer and its parameters, for reading tokens instead of vectors; None where it cannot."""
+    if isinstance(layer, Network):
+        return layer.reading_tokens(params, vectors, tokens)
+    if isinstance(layer, Wrapper):  # What it draws has the shape of vectors.
+        return None
+    return token_cell(layer, params, vectors, tokens)
 
 
 def run(
@@ -71,8 +100,9 @@ def run(
 
 def _fold(cell, params, carry, xs, fold, context):
     """Fold a cell, wrapped for as much of the context as there is."""
+    dtype = output_dtype(cell, params, xs)
     if context.mask is not None or context.cuts is not None:
-        border.check_rows(cell, carry, xs.shape[1:-1])
+        border.check_rows(cell, carry, border.batch_shape(cell, xs))
     xs_of_cell = _accompany(cell, xs, xs, carry, context.key)
     if context.history:
         cell = Recording(cell)
@@ -87,7 +117,12 @@ def _fold(cell, params, carry, xs, fold, context):
     carry, ys = fold(cell, params, carry, xs_of_cell)
     if context.history:
         ys, carry = ys
-    return carry, ys.astype(xs.dtype)
+    return carry, ys.astype(dtype)
+
+
+def output_dtype(layer: Layer, params: Any, xs: jax.Array) -> Any:
+    """The dtype of what a layer writes: that of what it reads, or, of tokens, its parameters'."""
+    return parameter_dtype(params) if layer.takes_tokens else xs.dtype
 
 
 def _accompany(cell, xs, like, carry, key):

@@ -87,6 +87,45 @@ class Linear(Pointwise):
         return affine(xs, params.kernel, params.bias)
 
 
+class TokenLayer(Pointwise):
+    """A vector for every token: reads integer ids `[time, *batch]`."""
+
+    @property
+    def takes_tokens(self) -> bool:
+        """True."""
+        return True
+
+    def vectors(self, params: Any) -> jax.Array:
+        """Those of all tokens, `[tokens, output_size]`; `OneHot` adds the one of any other id."""
+        return self.map(params, jnp.arange(self.input_size))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Tokens(TokenLayer):
+    """Token ids, handed on as they are to a layer that reads them. No parameters.
+
+    Attributes:
+      input_size: how many tokens there are.
+    """
+
+    input_size: int
+
+    @property
+    def output_size(self) -> int:
+        """How many tokens there are: what the layer above reads."""
+        return self.input_size
+
+    def init(self, key: jax.Array) -> tuple[()]:
+        """Nothing; the key is not used."""
+        del key
+        return ()
+
+    def map(self, params: tuple[()], xs: Int[Array, "*any"]) -> Int[Array, "*any"]:
+        """The ids."""
+        del params
+        return xs
+
+
 class EmbeddingParams(NamedTuple):
     """Weights of an `Embedding`: one row per token."""
 
@@ -94,7 +133,7 @@ class EmbeddingParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Embedding(Pointwise):
+class Embedding(TokenLayer):
     """A learned vector for every token: y = table[x].
 
     Reads integer ids `[time, *batch]`. `jaxrnn.unroll` refuses ids outside the table where it can
@@ -122,11 +161,6 @@ class Embedding(Pointwise):
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, output_size=self.output_size)
 
-    @property
-    def takes_tokens(self) -> bool:
-        """True."""
-        return True
-
     def init(self, key: jax.Array) -> EmbeddingParams:
         """Draw the table."""
         return EmbeddingParams(table=self.table_init(key, (self.input_size, self.output_size)))
@@ -138,7 +172,7 @@ class Embedding(Pointwise):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class OneHot(Pointwise):
+class OneHot(TokenLayer):
     """The unit vector of a token: y is 1 at x and 0 elsewhere. No parameters.
 
     Reads integer ids `[time, *batch]`.
@@ -177,11 +211,6 @@ class OneHot(Pointwise):
         """As many as there are tokens."""
         return self.input_size
 
-    @property
-    def takes_tokens(self) -> bool:
-        """True."""
-        return True
-
     def init(self, key: jax.Array) -> tuple[()]:
         """Nothing; the key is not used."""
         del key
@@ -191,3 +220,7 @@ class OneHot(Pointwise):
         """Unit vectors; all zero for an id outside 0 … input_size − 1."""
         del params
         return jax.nn.one_hot(xs, self.input_size, dtype=self.dtype or jnp.result_type(float))
+
+    def vectors(self, params):
+        """Unit vectors, and the zero vector of ids outside."""
+        return self.map(params, jnp.arange(self.input_size + 1))

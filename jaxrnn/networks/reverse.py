@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cell import Layer
-from jaxrnn.networks.network import run
+from jaxrnn.networks.network import reading_tokens, run
 from jaxrnn.networks.wrapped import Wrapped
 
 
@@ -22,6 +22,11 @@ class Reverse(Wrapped):
             f"{self!r} reads the sequence from its end, so it has no single instant; "
             "run it over a whole sequence with jaxrnn.unroll."
         )
+
+    def reading_tokens(self, params, vectors, tokens):
+        """The layer inside reading tokens, from the end."""
+        inside = reading_tokens(self.layer, params, vectors, tokens)
+        return None if inside is None else (Reverse(inside[0]), inside[1])
 
     def apply(self, params, carry, xs, fold, context):
         """The whole sequence, last instant first; outputs stand at the time of their input."""

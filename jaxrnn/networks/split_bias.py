@@ -11,7 +11,7 @@ from jaxrnn.cell import Cell
 from jaxrnn.cells import GRU, LSTM, Elman, ProjectedLSTM
 from jaxrnn.initializers import gate_blocks
 from jaxrnn.networks.border import check_layer
-from jaxrnn.networks.network import run
+from jaxrnn.networks.network import reading_tokens, run
 from jaxrnn.networks.wrapped import Wrapped
 from jaxrnn.wrappers import Wrapper
 
@@ -98,6 +98,10 @@ class SplitBias(Wrapped):
     def __call__(self, params, carry, x):
         """One instant of the cell."""
         return self.cell(joined(params), carry, x)
+
+    def reading_tokens(self, params, vectors, tokens):
+        """The cell alone, reading tokens."""
+        return reading_tokens(self.cell, joined(params), vectors, tokens)
 
     def apply(self, params, carry, xs, fold, context):
         """The cell over the whole sequence."""

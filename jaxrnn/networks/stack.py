@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxrnn.cell import Layer, parameter_dtype
+from jaxrnn.folds import is_automatic
 from jaxrnn.networks.border import check_layer
-from jaxrnn.networks.network import Network, run
-from jaxrnn.networks.pointwise import OneHot
+from jaxrnn.networks.dropout import Dropping
+from jaxrnn.networks.network import Network, reading_tokens, run
+from jaxrnn.networks.pointwise import OneHot, TokenLayer, Tokens
 
 
 class StackParams(NamedTuple):
@@ -83,7 +85,13 @@ class Stack(Network[StackParams, StackCarry]):
         return StackCarry(layers=tuple(carries)), x
 
     def apply(self, params, carry, xs, fold, context):
-        """The whole sequence through the lowest layer, then through the next."""
+        """The whole sequence through the lowest layer, then through the next.
+
+        The default fold looks up what the lowest recurrent layer makes of a token, where there are
+        more tokens in the sequences than in the vocabulary: see `jaxrnn.wrappers.TokenCell`.
+        """
+        if is_automatic(fold) and self.takes_tokens and _known(xs) and xs.size > self.input_size:
+            self, params = self.looking_up(params, noise=context.key is not None)
         carries = []
         layers = zip(self.layers, params.layers, carry.layers, strict=True)
         for number, (layer, own, received) in enumerate(layers):
@@ -93,12 +101,51 @@ class Stack(Network[StackParams, StackCarry]):
             carries.append(handed_on)
         return StackCarry(layers=tuple(carries)), xs
 
+    def looking_up(self, params: StackParams, noise: bool = False) -> tuple[Layer, StackParams]:
+        """This stack and its parameters, with what is made of every token taken beforehand.
+
+            y = layer(E[token])  becomes  y = layer′(token),    layer′ as of `reading_tokens`
+
+        The carry and the outputs stay those of this stack, and what was taken is worth its time
+        where there are more tokens to read than there are in the vocabulary.
+
+        Args:
+          params: its parameters.
+          noise: whether layers that drop something do so; without noise they are passed over.
+
+        Returns:
+          A stack and its parameters; the two as they are where vectors do not go straight into a
+          recurrent layer.
+        """
+        lowest = self.layers[0]
+        if not isinstance(lowest, TokenLayer) or isinstance(lowest, Tokens):
+            return self, params
+        reader = 1  # The first layer above that is more than a dropout without noise.
+        while not noise and reader < len(self.layers) and isinstance(self.layers[reader], Dropping):
+            reader += 1
+        if reader == len(self.layers):
+            return self, params
+        vectors = self._in_dtype_of_params(0, params, lowest.vectors(params.layers[0]))
+        read = reading_tokens(self.layers[reader], params.layers[reader], vectors, self.input_size)
+        if read is None:
+            return self, params
+        layer, own = read
+        below = (Tokens(self.input_size),) * reader
+        layers = (*below, layer, *self.layers[reader + 1 :])
+        nothing = ((),) * reader
+        return Stack(layers), StackParams((*nothing, own, *params.layers[reader + 1 :]))
+
     def _in_dtype_of_params(self, number, params, ys):
         """Unit vectors have no parameters to take a dtype from, and are exact in any."""
         layer, above = self.layers[number], params.layers[number + 1 :]
         if isinstance(layer, OneHot) and layer.dtype is None and jax.tree.leaves(above):
             return ys.astype(parameter_dtype(above))
         return ys
+
+
+def _known(xs):
+    """Whether the sequence has a size: what is exported for any batch has none."""
+    return all(isinstance(size, int) for size in xs.shape)
 
 
 def stack(*layers: Layer) -> Stack:

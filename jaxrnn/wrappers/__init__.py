@@ -5,6 +5,7 @@ from jaxrnn.wrappers.recording import Record, Recording
 from jaxrnn.wrappers.resetting import Resetting, ResettingParams
 from jaxrnn.wrappers.side_by_side import SideBySide
 from jaxrnn.wrappers.state_dropout import StateDropout
+from jaxrnn.wrappers.token_cell import TokenCell, TokenCellParams, token_cell
 from jaxrnn.wrappers.update_dropout import UpdateDropout
 from jaxrnn.wrappers.wrapper import Accompanied, Wrapper
 from jaxrnn.wrappers.zoneout import Zoneout
@@ -18,7 +19,10 @@ __all__ = [
     "ResettingParams",
     "SideBySide",
     "StateDropout",
+    "TokenCell",
+    "TokenCellParams",
     "UpdateDropout",
     "Wrapper",
     "Zoneout",
+    "token_cell",
 ]

@@ -29,6 +29,11 @@ class Recording(Cell):
         """Width that the cell inside reads."""
         return self.cell.input_size
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether the cell inside reads token ids."""
+        return self.cell.takes_tokens
+
     def init(self, key):
         """Parameters of the cell inside."""
         return self.cell.init(key)

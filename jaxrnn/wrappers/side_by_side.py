@@ -36,6 +36,11 @@ class SideBySide(ManualCell):
         return self.cell.input_size
 
     @property
+    def takes_tokens(self) -> bool:
+        """Whether each copy reads token ids."""
+        return self.cell.takes_tokens
+
+    @property
     def knows_backward(self) -> bool:
         """Whether the cell inside does (and no subclass changed what this one does)."""
         return self.cell.knows_backward and derivative_is_its_own(type(self))
@@ -52,7 +57,8 @@ class SideBySide(ManualCell):
 
     def project(self, params, xs):
         """The projections of every copy, of an instant or of whole sequences."""
-        axis = xs.ndim - 2 - self.batch_axes
+        features = 0 if self.takes_tokens else 1
+        axis = xs.ndim - features - 1 - self.batch_axes
         drives = [
             self.cell.project(own, x) for own, x in zip(params, self._each(xs, axis), strict=True)
         ]

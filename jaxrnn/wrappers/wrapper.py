@@ -73,6 +73,11 @@ class Wrapper(ManualCell):
         return self.cell.input_size
 
     @property
+    def takes_tokens(self) -> bool:
+        """Whether the cell inside reads token ids."""
+        return self.cell.takes_tokens
+
+    @property
     def knows_backward(self) -> bool:
         """Whether the cell inside does (and no subclass changed what this wrapper does)."""
         return self.cell.knows_backward and derivative_is_its_own(type(self))
