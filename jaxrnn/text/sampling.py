@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxrnn.cell import specification
 from jaxrnn.errors import InputError, NonFiniteError
+from jaxrnn.networks import Stack
 from jaxrnn.text.prompts import read_prompts
 from jaxrnn.text.stop_strings import Stop, StopScanner
 from jaxrnn.text.tokens import Policy, refuse
@@ -95,8 +97,31 @@ def generate(
     recent = [np.pad(tokens, (back, 0), constant_values=-1)[len(tokens) :] for tokens in encoded]
     state = _State(carry, logits, np.array(recent, np.int32))
     block = max(1, min(BLOCK, chunk, NOISE // logits.size))
+    if isinstance(network, Stack) and vocabulary.size <= length * len(prompts):
+        params = _look_up(network, params)
+        network = _reader(network)
     tokens = _tokens(network, transforms, block, chunk, length, params, state, key, temperature)
     return _texts(tokens, [vocabulary.decoder() for _ in prompts], stops)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _look_up(network, params):
+    """What the lowest layer makes of every token, taken once instead of at every instant."""
+    return network.looking_up(params)[1]
+
+
+@functools.lru_cache(maxsize=128)
+def _reader(network):
+    """The network that reads these parameters; the carry is the same."""
+    found = []
+
+    def trace(params):
+        reader, params = network.looking_up(params)
+        found.append(reader)
+        return params
+
+    jax.eval_shape(trace, specification(network))
+    return found[0]
 
 
 class _State(NamedTuple):
