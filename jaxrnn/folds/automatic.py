@@ -20,6 +20,10 @@ def automatic(
         else, with fewer than 8 rows         `hoisted`    likewise, residuals read twice
         else                                 `scan`       two products, and the weights' gradients
 
+    And where a `Stack` begins with `Embedding` or `OneHot` and its sequences hold more tokens than
+    the vocabulary, what the lowest recurrent layer makes of a token is looked up, not multiplied:
+    see `jaxrnn.wrappers.TokenCell`. Ask for another fold by name, and the vectors are multiplied.
+
     All have the same values, the same derivatives up to rounding, and all of JAX's transformations.
 
     Measured on one x86-64 core, float32, forward and backward, widths 64 to 512: `bptt` was never
