@@ -150,6 +150,27 @@ def test_who_hides_the_cotangent_of_drives_is_left_alone():
         assert_close(pulled(network, params, automatic), pulled(network, params, scan))
 
 
+def test_subclasses_that_do_more_are_left_alone():
+    class Shifted(jaxrnn.Embedding):
+        def apply(self, params, carry, xs, fold, context):
+            carry, ys = super().apply(params, carry, xs, fold, context)
+            return carry, ys + 1
+
+    class Doubling(jaxrnn.WeightDrop):
+        def apply(self, params, carry, xs, fold, context):
+            carry, ys = super().apply(params, carry, xs, fold, context)
+            return carry, 2 * ys
+
+    for layers in (
+        (Shifted(TOKENS, WIDTH), jaxrnn.GRU(WIDTH, 4)),
+        (jaxrnn.Embedding(TOKENS, WIDTH), Doubling(jaxrnn.GRU(WIDTH, 4), 0.5)),
+    ):
+        network = jaxrnn.stack(*layers)
+        params = network.init(jax.random.key(0))
+        assert not looks_up(network)
+        assert_close(pulled(network, params, automatic), pulled(network, params, scan))
+
+
 def test_a_parameter_of_both_is_left_alone():
     @dataclasses.dataclass(frozen=True, repr=False)
     class Biased(jaxrnn.Elman):

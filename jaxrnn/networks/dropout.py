@@ -164,7 +164,7 @@ class WeightDrop(Wrapped):
     def reading_tokens(self, params, vectors, tokens):
         """The layer inside reading tokens; what is dropped of recurrent weights stays the same."""
         inside = reading_tokens(self.layer, params, vectors, tokens)
-        return None if inside is None else (WeightDrop(inside[0], self.rate), inside[1])
+        return None if inside is None else (dataclasses.replace(self, layer=inside[0]), inside[1])
 
     def apply(self, params, carry, xs, fold, context):
         """The layer, with dropped weights where there is a key."""

@@ -60,10 +60,19 @@ def reading_tokens(
 ) -> tuple[Layer, Any] | None:
     """A layer and its parameters, for reading tokens instead of vectors; None where it cannot."""
     if isinstance(layer, Network):
+        if not _says_how(type(layer)):
+            return None
         return layer.reading_tokens(params, vectors, tokens)
     if isinstance(layer, Wrapper):  # What it draws has the shape of vectors.
         return None
     return token_cell(layer, params, vectors, tokens)
+
+
+def _says_how(network_type: type[Network]) -> bool:
+    """Whether `reading_tokens` belongs to `apply`: a subclass may have changed the latter alone."""
+    ways = ("apply", "reading_tokens")
+    own = next(kind for kind in network_type.__mro__ if any(way in vars(kind) for way in ways))
+    return "reading_tokens" in vars(own)
 
 
 def run(

@@ -26,7 +26,7 @@ class Reverse(Wrapped):
     def reading_tokens(self, params, vectors, tokens):
         """The layer inside reading tokens, from the end."""
         inside = reading_tokens(self.layer, params, vectors, tokens)
-        return None if inside is None else (Reverse(inside[0]), inside[1])
+        return None if inside is None else (dataclasses.replace(self, layer=inside[0]), inside[1])
 
     def apply(self, params, carry, xs, fold, context):
         """The whole sequence, last instant first; outputs stand at the time of their input."""

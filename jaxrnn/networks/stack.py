@@ -120,8 +120,10 @@ class Stack(Network[StackParams, StackCarry]):
         lowest = self.layers[0]
         if not isinstance(lowest, TokenLayer) or isinstance(lowest, Tokens):
             return self, params
+        if type(lowest).apply is not TokenLayer.apply:  # It does more than to map.
+            return self, params
         reader = 1  # The first layer above that is more than a dropout without noise.
-        while not noise and reader < len(self.layers) and isinstance(self.layers[reader], Dropping):
+        while not noise and reader < len(self.layers) and _only_drops(self.layers[reader]):
             reader += 1
         if reader == len(self.layers):
             return self, params
@@ -141,6 +143,10 @@ class Stack(Network[StackParams, StackCarry]):
         if isinstance(layer, OneHot) and layer.dtype is None and jax.tree.leaves(above):
             return ys.astype(parameter_dtype(above))
         return ys
+
+
+def _only_drops(layer):
+    return isinstance(layer, Dropping) and type(layer).apply is Dropping.apply
 
 
 def _known(xs):
