@@ -165,7 +165,7 @@ def test_time_distributed_and_dense_are_linear():
 
 
 def test_activations_are_the_same_functions(key):
-    from jaxrnn.interop.keras.library import activations
+    from jaxrnn.interop.keras.names import activations
 
     z = jnp.linspace(-3.0, 3.0, 24)
     for ours, theirs in activations(keras).items():

@@ -34,11 +34,6 @@ class Dropping(Pointwise):
         """As wide as the input."""
         return self.input_size
 
-    def init(self, key: jax.Array) -> tuple[()]:
-        """Nothing; the key is not used."""
-        del key
-        return ()
-
     def map(self, params, xs):
         """Without a key, nothing is dropped."""
         del params

@@ -21,6 +21,11 @@ class Pointwise(Network[Any, tuple[()]]):
     def map(self, params: Any, xs: jax.Array) -> jax.Array:
         """`ys` from `xs`, on the last axis, for any leading axes."""
 
+    def init(self, key: jax.Array) -> Any:
+        """Nothing; a layer that has weights draws them."""
+        del key
+        return ()
+
     def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> tuple[()]:
         """Nothing."""
         del batch_shape  # Nothing is carried, for however many rows.
@@ -115,11 +120,6 @@ class Tokens(TokenLayer):
         """How many tokens there are: what the layer above reads."""
         return self.input_size
 
-    def init(self, key: jax.Array) -> tuple[()]:
-        """Nothing; the key is not used."""
-        del key
-        return ()
-
     def map(self, params: tuple[()], xs: Int[Array, "*any"]) -> Int[Array, "*any"]:
         """The ids."""
         del params
@@ -210,11 +210,6 @@ class OneHot(TokenLayer):
     def output_size(self) -> int:
         """As many as there are tokens."""
         return self.input_size
-
-    def init(self, key: jax.Array) -> tuple[()]:
-        """Nothing; the key is not used."""
-        del key
-        return ()
 
     def map(self, params: tuple[()], xs: Int[Array, "*any"]) -> Float[Array, "*any tokens"]:
         """Unit vectors; all zero for an id outside 0 … input_size − 1."""

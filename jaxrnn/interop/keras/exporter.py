@@ -9,7 +9,7 @@ from jaxrnn.cell import Cell, Layer, parameter_dtype
 from jaxrnn.cells import GRU, LSTM, Elman, ProjectedLSTM, ResetBeforeGRU
 from jaxrnn.errors import ConversionError
 from jaxrnn.interop.gates import reorder
-from jaxrnn.interop.keras.library import activations, the_library
+from jaxrnn.interop.keras.names import activations, the_library
 from jaxrnn.interop.parts import parts
 from jaxrnn.interop.weights import belongs, check_known, refuse
 from jaxrnn.networks import (

@@ -18,7 +18,7 @@ from jaxrnn.cells import (
 )
 from jaxrnn.errors import ConversionError
 from jaxrnn.interop.gates import reorder
-from jaxrnn.interop.keras.library import activations, called, label, the_library
+from jaxrnn.interop.keras.names import activations, called, label, the_library
 from jaxrnn.interop.parts import Part
 from jaxrnn.interop.weights import chain, take
 from jaxrnn.networks import (
