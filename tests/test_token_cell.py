@@ -150,6 +150,18 @@ def test_who_hides_the_cotangent_of_drives_is_left_alone():
         assert_close(pulled(network, params, automatic), pulled(network, params, scan))
 
 
+def test_a_cell_that_fails_is_named():
+    @dataclasses.dataclass(frozen=True, repr=False)
+    class TooWide(jaxrnn.Elman):
+        def project(self, params, xs):
+            return super().project(params, jnp.concatenate([xs, xs], axis=-1))
+
+    network = jaxrnn.stack(jaxrnn.Embedding(TOKENS, WIDTH), TooWide(WIDTH, 6))
+    params = network.init(jax.random.key(0))
+    with pytest.raises(TypeError, match=r"TooWide.*one instant failed"):
+        jaxrnn.unroll(network, params, some_tokens())
+
+
 def test_subclasses_that_do_more_are_left_alone():
     class Shifted(jaxrnn.Embedding):
         def apply(self, params, carry, xs, fold, context):

@@ -65,7 +65,10 @@ def reading_tokens(
         return layer.reading_tokens(params, vectors, tokens)
     if isinstance(layer, Wrapper):  # What it draws has the shape of vectors.
         return None
-    return token_cell(layer, params, vectors, tokens)
+    try:
+        return token_cell(layer, params, vectors, tokens)
+    except (TypeError, ValueError):
+        return None  # What is wrong with a cell, `run` says better.
 
 
 def _says_how(network_type: type[Network]) -> bool:
