@@ -11,7 +11,6 @@ from comparison import random_point
 from tables import Leaky
 
 import jaxrnn
-from jaxrnn.folds import truncated
 from jaxrnn.networks.border import check_step
 
 CELL = jaxrnn.LSTM(3, 4)
@@ -329,103 +328,6 @@ def test_a_step_that_breaks_the_contract(cell, error, message):
         check_step(cell, *point)
     with pytest.raises(error, match=message):
         unroll(cell, point.params, point.xs)
-
-
-# What descriptions are made of.
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (lambda n: jaxrnn.Elman(n, 4), "Elman: input_size"),
-        (lambda n: jaxrnn.Elman(3, n), "Elman: hidden_size"),
-        (lambda n: jaxrnn.LSTM(n, 4), "LSTM: input_size"),
-        (lambda n: jaxrnn.LSTM(3, n), "LSTM: hidden_size"),
-        (lambda n: jaxrnn.ProjectedLSTM(3, 4, n), "ProjectedLSTM: projection_size"),
-        (lambda n: jaxrnn.GRU(n, 4), "GRU: input_size"),
-        (lambda n: jaxrnn.GRU(3, n), "GRU: hidden_size"),
-        (lambda n: jaxrnn.ResetBeforeGRU(n, 4), "ResetBeforeGRU: input_size"),
-        (lambda n: jaxrnn.ResetBeforeGRU(3, n), "ResetBeforeGRU: hidden_size"),
-        (lambda n: jaxrnn.Linear(n, 4), "Linear: input_size"),
-        (lambda n: jaxrnn.Linear(3, n), "Linear: output_size"),
-        (lambda n: jaxrnn.Embedding(n, 4), "Embedding: input_size"),
-        (lambda n: jaxrnn.Embedding(3, n), "Embedding: output_size"),
-        (lambda n: jaxrnn.OneHot(n), "OneHot: input_size"),
-        (lambda n: truncated(n), "Truncated: steps"),
-        (lambda n: truncated(5, every=n), "Truncated: every"),
-    ],
-)
-def test_sizes(make, name):
-    for size, error in [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]:
-        message = rf"^{name} must be a positive integer, got {re.escape(repr(size))}\.$"
-        with pytest.raises(error, match=message):
-            make(size)
-    with pytest.raises(TypeError, match="must be a positive integer, got '3'"):
-        make("3")
-    _ = make(np.int64(2))
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (
-            lambda: truncated(3, every=4),
-            ValueError,
-            "truncated: every must be at most steps, got every=4 and steps=3",
-        ),
-        (lambda: jaxrnn.stack(), ValueError, r"stack: got no layers; give at least one, as in"),
-        (
-            lambda: jaxrnn.stack(CELL, jaxrnn.GRU(5, 4)),
-            ValueError,
-            (
-                rf"stack: layer 0, {NAME}, writes width 4, but layer 1, GRU\(.*\), reads "
-                "input_size=5; make the two equal"
-            ),
-        ),
-        (lambda: jaxrnn.stack(CELL, "LSTM"), TypeError, "expected a cell or a network"),
-        (lambda: jaxrnn.stack([CELL, CELL]), TypeError, "got a value of type list"),
-        (lambda: jaxrnn.stack(CELL, jaxrnn.GRU), TypeError, "got the class GRU; make one first"),
-        (
-            lambda: jaxrnn.residual(CELL),
-            ValueError,
-            rf"residual: {NAME} reads width 3 and writes width 4; the path around it needs vectors",
-        ),
-        (lambda: jaxrnn.residual(jaxrnn.OneHot(4)), ValueError, "needs vectors of one width"),
-        (lambda: jaxrnn.residual(jaxrnn.LSTM), TypeError, "got the class LSTM"),
-        (lambda: jaxrnn.reverse(None), TypeError, "expected a cell or a network"),
-        (lambda: jaxrnn.learned_carry(3), TypeError, "got a value of type int"),
-        (
-            lambda: jaxrnn.bidirectional(CELL, jaxrnn.GRU(5, 4)),
-            ValueError,
-            "bidirectional: .* read the same sequence, but have input_size 3 and 5",
-        ),
-        (
-            lambda: jaxrnn.bidirectional(CELL, jaxrnn.GRU(3, 5), merge=jaxrnn.add),
-            ValueError,
-            "bidirectional: add cannot merge outputs of width 4 and 5",
-        ),
-        (lambda: jaxrnn.bidirectional(jaxrnn.LSTM), TypeError, "got the class LSTM"),
-        (
-            lambda: jaxrnn.OneHot(5, dtype="int32"),
-            ValueError,
-            "OneHot: dtype must be .* a floating-point type such as 'float32', got 'int32'",
-        ),
-        (lambda: jaxrnn.OneHot(5, dtype=jnp.float32), ValueError, "OneHot: dtype must be the name"),
-        (
-            lambda: jaxrnn.ProjectedLSTM(3, 4, 4),
-            ValueError,
-            "projection_size must be smaller than hidden_size, got 4 and 4; .* use LSTM",
-        ),
-    ],
-)
-def test_descriptions_that_make_no_sense(make, error, message):
-    with pytest.raises(error, match=message):
-        make()
-
-
-def test_one_hot_and_embedding_do_not_read_the_same_as_vectors():
-    with pytest.raises(ValueError, match="read the same sequence"):
-        jaxrnn.bidirectional(jaxrnn.stack(jaxrnn.OneHot(3), jaxrnn.LSTM(3, 4)), jaxrnn.LSTM(3, 4))
 
 
 def test_tokens_in_the_middle_of_a_stack():
