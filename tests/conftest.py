@@ -1,6 +1,7 @@
 """The suite is strict: float64, no silent broadcasting; and no warning is forgiven (pyproject)."""
 
 import os
+import signal
 
 import jax
 import pytest
@@ -9,6 +10,11 @@ from compilation import FLAGS
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
+
+# Whoever is begun in the background (`nohup … &`) ignores Ctrl-C, and so do the processes that it
+# begins; some tests interrupt themselves and those.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # XLA reads its flags once, when JAX first needs a device. They are not for processes that tests
 # begin, which would inherit them.
