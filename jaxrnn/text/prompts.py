@@ -45,18 +45,14 @@ def read_prompts(network, params, prompts: Sequence[np.ndarray]) -> Beginning:
     padded = np.zeros((-(-lengths.max() // window) * window, len(distinct)), np.int32)
     for row, tokens in enumerate(distinct):
         padded[: len(tokens), row] = tokens
-    carry, logits = _start(network, params, len(distinct)), None
+    carry = logits = None
     for start in range(0, len(padded), window):
         count = np.clip(lengths - start, 0, window)
         carry, newer = _read(network, params, carry, padded[start : start + window], count)
         # A prompt that ended in an earlier window keeps the prediction it had there.
         logits = newer if logits is None else jnp.where((count > 0)[:, None], newer, logits)
-    return _spread(Beginning(carry, logits), np.array(rows))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _start(network, params, rows):
-    return network.start(params, (rows,))
+    beginning = Beginning(carry, logits)
+    return beginning if len(distinct) == len(prompts) else _spread(beginning, np.array(rows))
 
 
 @jax.jit
@@ -66,4 +62,6 @@ def _spread(beginning, rows):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _read(network, params, carry, tokens, lengths):
+    if carry is None:
+        carry = network.start(params, lengths.shape)
     return jaxrnn.unroll_last(network, params, tokens, carry, lengths=lengths)

@@ -18,7 +18,9 @@ from jaxrnn.text.tokens import Policy, refuse
 from jaxrnn.text.transforms import Transform, memory, transformed
 from jaxrnn.text.vocabulary import Vocabulary
 
-BLOCK = 32  # tokens whose random numbers are drawn together
+FIRST = 32  # tokens of the first piece
+GROWTH = 8  # times as many in the next
+BLOCK = 128  # tokens whose random numbers are drawn together
 NOISE = 2**22  # random numbers held at once; of a large vocabulary fewer tokens are drawn together
 
 
@@ -44,8 +46,8 @@ def generate(
     likely token. The random numbers belong to a stream and a position, so that the text does not
     depend on `chunk`, nor a stream on the others.
 
-    Pieces are of 32 tokens at first and double from one to the next: the beginning is there at
-    once, and the loop is seldom left.
+    The first piece is of 32 tokens, and each is eight times as long as the one before: the
+    beginning is there at once, and the loop is seldom left.
 
     Source: Maddison, Tarlow and Minka (2014), "A* Sampling", arXiv:1411.0030 (Gumbel-max trick).
 
@@ -96,11 +98,10 @@ def generate(
     back = memory(transforms)
     recent = [np.pad(tokens, (back, 0), constant_values=-1)[len(tokens) :] for tokens in encoded]
     state = _State(carry, logits, np.array(recent, np.int32))
-    block = max(1, min(BLOCK, chunk, NOISE // logits.size))
     if isinstance(network, Stack) and vocabulary.size <= length * len(prompts):
         params = _look_up(network, params)
         network = _reader(network)
-    tokens = _tokens(network, transforms, block, chunk, length, params, state, key, temperature)
+    tokens = _tokens(network, transforms, chunk, length, params, state, key, temperature)
     return _texts(tokens, [vocabulary.decoder() for _ in prompts], stops)
 
 
@@ -152,25 +153,22 @@ def _texts(pieces, decoders, stops):
             return
 
 
-def _tokens(network, transforms, block, chunk, length, params, state, key, temperature):
+def _tokens(network, transforms, chunk, length, params, state, key, temperature):
     """Pieces [streams, time] of the tokens to write, each with whether it is the last."""
-    most = chunk // block
-    start, blocks = 0, 1
+    start, count = 0, FIRST
     while start < length:
-        blocks = min(blocks, most, -(-(length - start) // block))
+        count = min(count, chunk, length - start)
         state, tokens = _write(
-            *(network, transforms, block, most, params, state, key, start, temperature, blocks)
+            *(network, transforms, chunk, params, state, key, start, temperature, count)
         )
-        # The last block is cut after the fact: a shorter one would have to be compiled anew.
-        count = min(blocks * block, length - start)
         start += count
-        yield np.asarray(tokens).reshape(most * block, -1)[:count].T, start >= length
-        blocks *= 2
+        yield np.asarray(tokens)[:count].T, start >= length
+        count *= GROWTH
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _write(network, transforms, block, most, params, state, key, start, temperature, blocks):
-    """Write `blocks` blocks, at most `most`: the state after them, and [most, block, streams]."""
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _write(network, transforms, most, params, state, key, start, temperature, count):
+    """Write `count` tokens, at most `most`: the state after them, and [most, streams]."""
     streams, size = state.logits.shape
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(streams))
     # At least float32: in bfloat16 the noise would have too few values to be fair.
@@ -192,18 +190,26 @@ def _write(network, transforms, block, most, params, state, key, start, temperat
             noise = noise / divisor
         return jnp.argmax(logits + noise).astype(jnp.int32)
 
-    def write_one(state, noise):
-        tokens = jax.vmap(choose)(state.logits, state.recent, noise)
-        carry, logits = network(params, state.carry, tokens)
-        recent = jnp.concatenate([state.recent, tokens[:, None]], axis=1)[:, 1:]
-        return _State(carry, logits, recent), tokens
+    def write_one(place, written, noise):
+        state, tokens = written
+        new = jax.vmap(choose)(state.logits, state.recent, noise)
+        carry, logits = network(params, state.carry, new)
+        recent = jnp.concatenate([state.recent, new[:, None]], axis=1)[:, 1:]
+        return _State(carry, logits, recent), lax.dynamic_update_index_in_dim(
+            tokens, new, place, axis=0
+        )
+
+    block = max(1, min(BLOCK, most, NOISE // state.logits.size))
 
     def write_block(number, written):
-        state, tokens = written
+        begin = number * block
         # All random numbers of a block at once: inside the loop they took longer than small cells.
-        noises = jax.vmap(noise)(start + number * block + jnp.arange(block))
-        state, new = lax.scan(write_one, state, noises)
-        return state, lax.dynamic_update_index_in_dim(tokens, new, number, axis=0)
+        noises = jax.vmap(noise)(start + begin + jnp.arange(block))
 
-    tokens = jnp.zeros((most, block, streams), jnp.int32)
-    return lax.fori_loop(0, blocks, write_block, (state, tokens))
+        def body(place, written):
+            return write_one(place, written, noises[place - begin])
+
+        return lax.fori_loop(begin, jnp.minimum(begin + block, count), body, written)
+
+    tokens = jnp.zeros((most, streams), jnp.int32)
+    return lax.fori_loop(0, -(-count // block), write_block, (state, tokens))
