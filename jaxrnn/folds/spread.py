@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec, get_abstract_mesh
 
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.automatic import automatic
@@ -17,28 +17,33 @@ from jaxrnn.wrappers import ResettingParams, SideBySide
 class Spread:
     """The fold that `spread` makes."""
 
-    mesh: Mesh
+    mesh: Mesh | AbstractMesh
     fold: Callable[..., tuple[Any, jax.Array]]
 
     def __call__(
         self, cell: Cell[Params, Carry], params: Params, carry: Carry, xs: Any
     ) -> tuple[Carry, jax.Array]:
         """Fold `cell` over `xs`; see `spread`."""
+        if AxisType.Explicit in {*self.mesh.axis_types, *get_abstract_mesh().axis_types}:
+            raise ValueError(
+                "spread: the axes of this mesh are explicit. Place the sequence on it, by "
+                'jax.device_put(xs, NamedSharding(mesh, PartitionSpec(None, "data"))), and any '
+                "other fold does what this one would; or make the mesh with axis_types="
+                "(AxisType.Auto,)."
+            )
         everywhere, names = PartitionSpec(), self.mesh.axis_names
         axis = 1 if isinstance(cell, SideBySide) else 0  # of the batch: behind that of the copies
-        rows = self._rows(xs, axis + 1, cell.takes_tokens)
+        batch = self._batch(xs, axis, cell.takes_tokens)
         by_row, in_time = (PartitionSpec(*[None] * place, names) for place in (axis, axis + 1))
 
-        def of_state(leaf):  # which may have none, as a clock that all rows share
-            return by_row if leaf.shape[axis : axis + 1] == (rows,) else everywhere
+        def of_sequence(leaf):  # which may be the same for all rows
+            return in_time if leaf.shape[1 : axis + 2] == batch[: axis + 1] else everywhere
 
-        def of_sequence(leaf):
-            return in_time if leaf.shape[axis + 1 : axis + 2] == (rows,) else everywhere
-
+        has_rows = _leaves_with_rows(cell, batch, axis)
+        of_carry = jax.tree.map(lambda has: by_row if has else everywhere, has_rows)
         of_params = jax.tree.map(lambda leaf: everywhere, params)
         if isinstance(params, ResettingParams):
-            of_params = of_params._replace(start=jax.tree.map(of_state, params.start))
-        of_carry = jax.tree.map(of_state, carry)
+            of_params = of_params._replace(start=of_carry)
         of_xs = jax.tree.map(of_sequence, xs)
 
         # Not checked, since a cell of the user's may put a constant into its carry. And so the
@@ -52,18 +57,27 @@ class Spread:
         )
         return of_all(params, carry, xs)
 
-    def _rows(self, xs, axis, takes_tokens):
+    def _batch(self, xs, axis, takes_tokens):
         shape = jax.tree.leaves(xs)[0].shape
-        features = 0 if takes_tokens else 1
-        if len(shape) < axis + 1 + features or shape[axis] % self.mesh.size:
+        batch = shape[1:] if takes_tokens else shape[1:-1]
+        if len(batch) <= axis or batch[axis] % self.mesh.size:
             raise ValueError(
                 f"spread: a sequence of shape {shape} has no batch that {self.mesh.size} devices "
                 "can share equally; give [time, batch, features] with a multiple as the batch."
             )
-        return shape[axis]
+        return batch
 
 
-def spread(mesh: Mesh, fold: Callable[..., tuple[Any, jax.Array]] = automatic) -> Spread:
+def _leaves_with_rows(cell, batch, axis):
+    """Which leaves of the carry have rows: those that have more where the batch has one more."""
+    more = (*batch[:axis], batch[axis] + 1, *batch[axis + 1 :])
+    carries = (jax.eval_shape(lambda b=b: cell.initial_carry(b)) for b in (batch, more))
+    return jax.tree.map(lambda leaf, larger: leaf.shape != larger.shape, *carries)
+
+
+def spread(
+    mesh: Mesh | AbstractMesh, fold: Callable[..., tuple[Any, jax.Array]] = automatic
+) -> Spread:
     """A fold whose rows lie on the devices of a mesh, each device folding its own.
 
         forward   device d: carry_d, ys_d = fold(cell, params, carry_d, xs_d)      nothing is sent
@@ -74,18 +88,22 @@ def spread(mesh: Mesh, fold: Callable[..., tuple[Any, jax.Array]] = automatic) -
     in another way: of an LSTM with `bptt` it sends the activations of every segment to every
     device, and then computes the gradients of the weights on each of them.
 
+    A sequence whose type says that its rows lie on a mesh (`AxisType.Explicit`, which a mesh of
+    `jax.make_mesh` has unless told otherwise) needs no such fold: `unroll` takes it by itself.
+
     The sum over devices is taken in the dtype of the parameters that the cell is given: in bfloat16
     where these are.
 
     Args:
-      mesh: of devices; their number divides the first axis of the batch.
+      mesh: of devices, its axes of type `AxisType.Auto`; their number divides the first axis of
+        the batch.
       fold: what each device does.
 
     Returns:
       A fold, `(cell, params, carry, xs) -> (carry, ys)`.
 
     Raises:
-      ValueError: from the fold, if there is no such batch.
+      ValueError: from the fold, if there is no such batch, or the axes of the mesh are explicit.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxrnn

@@ -13,9 +13,11 @@ from jaxrnn.folds import Rebuilt, automatic, bptt
 from jaxrnn.networks import border
 from jaxrnn.networks.context import Context
 from jaxrnn.networks.network import Fold, run
+from jaxrnn.networks.on_mesh import on_mesh
 from jaxrnn.wrappers.masked import select
 
 
+@on_mesh(lambda rows, got: (rows.of_instant(got[0]), rows.of_sequence(got[1])))
 def unroll(
     layer: Layer,
     params: Any,
@@ -39,7 +41,8 @@ def unroll(
       params: its parameters, as from `layer.init(key)`.
       xs: `[time, *batch, input_size]`, with no, one or several batch axes, in the dtype of
         `params`; for a network that begins with `Embedding` or `OneHot`, integer ids
-        `[time, *batch]`.
+        `[time, *batch]`. If their type says that the rows lie on a mesh of devices, each device
+        runs its own, and the results lie there too.
       carry: the carry before the first instant; None for `layer.start(params, batch_shape)`.
       lengths: `[*batch]` integers from 0 to the length of `xs`: how much of each row is valid. What
         comes after may hold anything, NaN too: its outputs are zero, its gradients exactly zero,
@@ -82,6 +85,7 @@ def unroll(
     return done.carry, jnp.moveaxis(done.ys, 0, done.time_axis)
 
 
+@on_mesh(lambda rows, got: rows.of_sequence(got))
 def unroll_history(
     layer: Layer,
     params: Any,
@@ -143,6 +147,7 @@ def unroll_history(
     return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, done.time_axis), (done.carry, done.ys))
 
 
+@on_mesh(lambda rows, got: rows.of_instant(got))
 def unroll_last(
     layer: Layer,
     params: Any,
