@@ -82,7 +82,7 @@ class Cell(Layer[Params, Carry]):
 
     A cell of your own is a frozen dataclass with an `input_size` and three methods: `init`,
     `initial_carry` and `step`. It acts on the last axis and takes any leading batch axes. That is
-    all that `scan` and `truncated` need; `bptt` asks for a `ManualCell`.
+    all that folds need, but for `bptt` and `rebuilt`, which ask for a `ManualCell`.
 
     Example:
       >>> import dataclasses, jax, jax.numpy as jnp, jaxrnn

@@ -15,7 +15,7 @@ def check_flags(owner: Any, **flags: Any) -> None:
     """
     for name, flag in flags.items():
         if not isinstance(flag, bool):
-            raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {flag!r}.")
+            raise TypeError(f"{name_of(owner)}: {name} must be True or False, got {flag!r}.")
 
 
 def check_options(cell: Any) -> None:
@@ -36,10 +36,10 @@ def check_options(cell: Any) -> None:
         elif name == "forget_bias" and (
             isinstance(value, bool) or not isinstance(value, numbers.Real)
         ):
-            raise TypeError(f"{type(cell).__name__}: {name} must be a number, got {value!r}.")
+            raise TypeError(f"{name_of(cell)}: {name} must be a number, got {value!r}.")
         elif name.endswith("_init") and not callable(value):
             raise TypeError(
-                f"{type(cell).__name__}: {name} must be an initializer such as "
+                f"{name_of(cell)}: {name} must be an initializer such as "
                 f"jaxrnn.initializers.Glorot(), got {value!r}."
             )
 
@@ -48,7 +48,8 @@ def check_sizes(owner: Any, **sizes: Any) -> None:
     """Raise unless every size is a positive integer.
 
     Args:
-      owner: the description that is being made; its type is named in the message.
+      owner: the description that is being made, whose type is named in the message, or the name of
+        the function that makes it.
       **sizes: what to check, by field name.
 
     Raises:
@@ -61,8 +62,13 @@ def check_sizes(owner: Any, **sizes: Any) -> None:
       ValueError: object: hidden_size must be a positive integer, got 0.
     """
     for name, size in sizes.items():
-        problem = f"{type(owner).__name__}: {name} must be a positive integer, got {size!r}."
+        problem = f"{name_of(owner)}: {name} must be a positive integer, got {size!r}."
         if isinstance(size, bool) or not isinstance(size, numbers.Integral):
             raise TypeError(problem)
         if size <= 0:
             raise ValueError(problem)
+
+
+def name_of(owner: Any) -> str:
+    """What messages call a description that is being made, or (a string) the function making it."""
+    return owner if isinstance(owner, str) else type(owner).__name__

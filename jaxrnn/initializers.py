@@ -53,7 +53,8 @@ class Normal(Initializer):
 class TorchUniform(Initializer):
     """`U(−1/√H, 1/√H)` with H the hidden size: how `torch.nn.RNN`, `LSTM` and `GRU` begin.
 
-    H is the last axis of the block, whatever the kernel's other axis is. Torch draws its two biases
+    H is the last axis of the block, whatever the kernel's other axis is; but for the projection of
+    a `ProjectedLSTM` torch takes the hidden size, which is the first. Torch draws its two biases
     from this distribution each; a single bias drawn from it has half the variance of their sum.
     """
 

@@ -152,11 +152,13 @@ def test_unit_vectors_have_the_dtype_of_the_parameters_above():
     assert jaxrnn.unroll(narrow, params, tokens, fold=scan)[1].dtype == jnp.float32
 
 
-def test_merge_and_truncated_have_to_be_functions():
+def test_a_merge_has_to_be_a_function():
     with pytest.raises(TypeError, match="merge must be a function .*got 'sum'"):
         jaxrnn.bidirectional(jaxrnn.LSTM(3, 4), merge="sum")
-    cell = jaxrnn.LSTM(3, 4)
-    with pytest.raises(TypeError, match=r"as in fold=truncated\(20\)"):
-        jaxrnn.unroll(
-            cell, cell.init(jax.random.key(0)), jnp.ones((5, 3)), fold=jaxrnn.folds.truncated
-        )
+
+
+@pytest.mark.parametrize("name", ["truncated", "rebuilt", "checkpointed", "offloaded", "spread"])
+def test_what_makes_a_fold_has_to_be_called(name):
+    cell, make = jaxrnn.LSTM(3, 4), getattr(jaxrnn.folds, name)
+    with pytest.raises(TypeError, match=rf"^fold: {name} makes a fold .* as in fold={name}\(\w+\)"):
+        jaxrnn.unroll(cell, cell.init(jax.random.key(0)), jnp.ones((5, 3)), fold=make)

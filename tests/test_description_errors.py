@@ -2,13 +2,14 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from refusals import raises
 
 import jaxrnn
-from jaxrnn.folds import truncated
+from jaxrnn.folds import checkpointed, offloaded, spread, truncated
 
 CELL = jaxrnn.LSTM(3, 4)
 NAME = re.escape("LSTM(input_size=3, hidden_size=4)")
@@ -269,8 +270,8 @@ def test_descriptions(make, error, sentence):
         (lambda n: jaxrnn.Embedding(n, 4), "Embedding: input_size"),
         (lambda n: jaxrnn.Embedding(3, n), "Embedding: output_size"),
         (lambda n: jaxrnn.OneHot(n), "OneHot: input_size"),
-        (lambda n: truncated(n), "Truncated: steps"),
-        (lambda n: truncated(5, every=n), "Truncated: every"),
+        (lambda n: truncated(n), "truncated: steps"),
+        (lambda n: truncated(5, every=n), "truncated: every"),
     ],
 )
 def test_sizes(make, name):
@@ -308,7 +309,7 @@ def test_sizes(make, name):
             ValueError,
             rf"residual: {NAME} reads width 3 and writes width 4; the path around it needs vectors",
         ),
-        (lambda: jaxrnn.residual(jaxrnn.OneHot(4)), ValueError, "needs vectors of one width"),
+        (lambda: jaxrnn.residual(jaxrnn.OneHot(4)), ValueError, r"OneHot\(.*\) reads token ids"),
         (lambda: jaxrnn.residual(jaxrnn.LSTM), TypeError, "got the class LSTM"),
         (lambda: jaxrnn.reverse(None), TypeError, "expected a cell or a network"),
         (lambda: jaxrnn.learned_carry(3), TypeError, "got a value of type int"),
@@ -323,6 +324,38 @@ def test_sizes(make, name):
             "bidirectional: add cannot merge outputs of width 4 and 5",
         ),
         (lambda: jaxrnn.bidirectional(jaxrnn.LSTM), TypeError, "got the class LSTM"),
+        (
+            lambda: jaxrnn.bidirectional(jaxrnn.stack(jaxrnn.Embedding(5, 4)), jaxrnn.LSTM(5, 4)),
+            ValueError,
+            "bidirectional: .* one of them reads token ids and the other vectors",
+        ),
+        (
+            lambda: jaxrnn.Linear(3, 4, kernel_init="glorot"),
+            TypeError,
+            "Linear: kernel_init must be an initializer such as .*, got 'glorot'",
+        ),
+        (
+            lambda: jaxrnn.Embedding(3, 4, table_init=None),
+            TypeError,
+            "Embedding: table_init must be an initializer",
+        ),
+        (
+            lambda: jaxrnn.learned_carry(CELL, 0.0),
+            TypeError,
+            "LearnedCarry: start_init must be an initializer",
+        ),
+        (lambda: spread(4), TypeError, "spread: mesh must be a jax.sharding.Mesh, .* got 4"),
+        (
+            lambda: spread(jax.make_mesh((1,), ("data",)), 3),
+            TypeError,
+            "spread: fold must be a function .* got 3",
+        ),
+        (
+            lambda: checkpointed(3, fold=None),
+            TypeError,
+            "checkpointed: fold must be a function .* got None",
+        ),
+        (lambda: offloaded(0), ValueError, "offloaded: every must be a positive integer"),
         (
             lambda: jaxrnn.OneHot(5, dtype="int32"),
             ValueError,

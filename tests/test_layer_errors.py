@@ -7,7 +7,7 @@ import pytest
 from refusals import raises
 
 import jaxrnn
-from jaxrnn.folds import bptt, rebuilt
+from jaxrnn.folds import bptt, checkpointed, rebuilt
 
 CELL = jaxrnn.LSTM(3, 4)
 PARAMS = CELL.init(jax.random.key(0))
@@ -303,6 +303,11 @@ def test_tokens(tokens, error, sentence):
         (unrolls(fold="scan"), TypeError, "fold must be a function (cell, params, carry, xs)"),
         (
             lambda: jaxrnn.unroll_history(CELL, PARAMS, XS, fold=bptt),
+            TypeError,
+            "unroll_history: `bptt` and `rebuilt` keep what their derivative needs",
+        ),
+        (
+            lambda: jaxrnn.unroll_history(CELL, PARAMS, XS, fold=checkpointed(2, bptt)),
             TypeError,
             "unroll_history: `bptt` and `rebuilt` keep what their derivative needs",
         ),

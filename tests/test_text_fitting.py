@@ -69,6 +69,13 @@ def test_the_exponential_average_is_its_sum():
     np.testing.assert_allclose(average_of(state), expected, rtol=1e-12)
 
 
+def test_an_average_needs_the_parameters():
+    optimizer = averaged(optax.sgd(1.0), since(0))
+    state = optimizer.init(jnp.array(0.0))
+    with pytest.raises(ValueError, match="averaged: give the parameters"):
+        optimizer.update(jnp.array(1.0), state)
+
+
 @pytest.mark.parametrize("bad", ["loss", "gradient", "carry"])
 def test_a_bad_update_changes_nothing_but_the_step(bad):
     def loss_fn(params, carry, poison):

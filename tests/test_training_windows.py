@@ -67,9 +67,9 @@ def test_too_short_a_sequence_says_how_much_is_needed():
         sliding_windows(np.arange(4), length=4)
 
 
-@pytest.mark.parametrize("sizes", [{"batch": 0, "length": 1}, {"batch": 1, "length": -1}])
+@pytest.mark.parametrize("sizes", [(0, 1), (1, -1), (2.5, 3), (1, "2"), (True, 3)])
 def test_sizes_must_be_positive(sizes):
-    with pytest.raises(InputError, match="positive"):
-        contiguous_windows(np.arange(9), **sizes)
+    with pytest.raises(InputError, match="give a positive integer"):
+        contiguous_windows(np.arange(9), *sizes)
     with pytest.raises(InputError, match="positive"):
         sliding_windows(np.arange(9), length=2, stride=0)

@@ -99,19 +99,19 @@ class Elman(ManualCell[ElmanParams, ElmanCarry]):
         )
 
     def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> ElmanCarry:
-        """H = 0."""
+        """h = 0."""
         return ElmanCarry(h=jnp.zeros((*batch_shape, self.hidden_size)))
 
     def project(
         self, params: ElmanParams, xs: Float[Array, "*any input"]
     ) -> Float[Array, "*any hidden"]:
-        """X W + b."""
+        """x W + b."""
         return affine(xs, params.input_kernel, params.bias)
 
     def step(
         self, params: ElmanParams, carry: ElmanCarry, drive: Float[Array, "*batch hidden"]
     ) -> tuple[ElmanCarry, Float[Array, "*batch hidden"]]:
-        """H' = φ(drive + h R)."""
+        """h' = φ(drive + h R)."""
         h = self.activation(drive + affine(carry.h, params.recurrent_kernel))
         return ElmanCarry(h=h), h
 
@@ -122,7 +122,7 @@ class Elman(ManualCell[ElmanParams, ElmanCarry]):
         return ElmanCarry(h=h), h, ElmanResidual(h=carry.h, slope=slope)
 
     def backward(self, params, residual, d_carry, d_y):
-        """d_a = (d_h' + d_y) ⊙ φ′(a), and d_h = d_a Rᵀ: the notebook's `dhraw` and `dhnext`."""
+        """d_a = (d_h' + d_y) ⊙ φ′(a), and d_h = d_a Rᵀ: `dhraw` and `dhnext` of min-char-rnn."""
         d_a = pull_back(self.activation, residual.slope, d_carry.h + d_y)
         return ElmanCarry(h=affine(d_a, params.recurrent_kernel.T)), d_a
 

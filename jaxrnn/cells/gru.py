@@ -131,13 +131,13 @@ class GRU(GatedCell[GRUParams, GRUCarry]):
         )
 
     def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> GRUCarry:
-        """H = 0."""
+        """h = 0."""
         return GRUCarry(h=jnp.zeros((*batch_shape, self.hidden_size)))
 
     def project(
         self, params: GRUParams, xs: Float[Array, "*any input"]
     ) -> Float[Array, "*any 3*hidden"]:
-        """X W + b, all three gates."""
+        """x W + b, all three gates."""
         return affine(xs, params.input_kernel, params.bias)
 
     def gates(

@@ -130,14 +130,14 @@ class LSTM(GatedCell[LSTMParams, LSTMCarry]):
         )
 
     def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
-        """H = 0 and c = 0, in two buffers: a donated state must not hold one array twice."""
+        """h = 0 and c = 0, in two buffers: a donated state must not hold one array twice."""
         shape = (*batch_shape, self.hidden_size)
         return LSTMCarry(h=jnp.zeros(shape), c=jnp.zeros(shape))
 
     def project(
         self, params: LSTMParams, xs: Float[Array, "*any input"]
     ) -> Float[Array, "*any 4*hidden"]:
-        """X W + b, all four gates."""
+        """x W + b, all four gates."""
         return affine(xs, params.input_kernel, params.bias)
 
     def gates(

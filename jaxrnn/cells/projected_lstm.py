@@ -122,7 +122,7 @@ class ProjectedLSTM(GatedCell[ProjectedLSTMParams, LSTMCarry]):
         )
 
     def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
-        """H = 0 and c = 0."""
+        """h = 0 and c = 0."""
         return LSTMCarry(
             h=jnp.zeros((*batch_shape, self.projection_size)),
             c=jnp.zeros((*batch_shape, self.hidden_size)),
@@ -131,7 +131,7 @@ class ProjectedLSTM(GatedCell[ProjectedLSTMParams, LSTMCarry]):
     def project(
         self, params: ProjectedLSTMParams, xs: Float[Array, "*any input"]
     ) -> Float[Array, "*any 4*hidden"]:
-        """X W + b, all four gates."""
+        """x W + b, all four gates."""
         return affine(xs, params.input_kernel, params.bias)
 
     def gates(

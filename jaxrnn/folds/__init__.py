@@ -1,6 +1,6 @@
 """How instants are joined: functions `fold(cell, params, carry, xs) -> (carry, ys)`."""
 
-from jaxrnn.folds.automatic import automatic, is_automatic
+from jaxrnn.folds.automatic import automatic
 from jaxrnn.folds.bptt import bptt
 from jaxrnn.folds.checkpointed import Checkpointed, checkpointed, offloaded
 from jaxrnn.folds.cudnn import cudnn
@@ -20,7 +20,6 @@ __all__ = [
     "checkpointed",
     "cudnn",
     "hoisted",
-    "is_automatic",
     "offloaded",
     "rebuilt",
     "scan",

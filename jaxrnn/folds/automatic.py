@@ -55,13 +55,14 @@ def automatic(
     return fold(cell, params, carry, xs)
 
 
-def is_automatic(fold: Any) -> bool:
-    """Whether `automatic` does what a fold asks for, if only within segments or on devices.
+def innermost(fold: Any) -> Any:
+    """The fold that does the work, if one of another kind calls it for segments or for devices.
 
     Example:
-      >>> is_automatic(automatic), is_automatic(bptt)
-      (True, False)
+      >>> from jaxrnn.folds import checkpointed
+      >>> innermost(checkpointed(20)) is automatic, innermost(bptt) is bptt
+      (True, True)
     """
-    while fold is not automatic and hasattr(fold, "fold"):
+    while hasattr(fold, "fold"):
         fold = fold.fold
-    return fold is automatic
+    return fold

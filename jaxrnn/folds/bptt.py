@@ -23,13 +23,14 @@ def bptt(
         backward  d_carry_{t−1}, d_drive_t = cell.backward(params, residual_t, d_carry_t, d_y_t)
         after     d_params, d_xs           = cell.gradients(params, xs, residuals, d_drives)
 
-    A loss at instant t reaches every instant before it, because d_carry, the notebook's `dhnext`,
+    A loss at instant t reaches every instant before it, because d_carry (`dhnext` in min-char-rnn)
     is handed from instant to instant. The loop carries nothing else: the weights wait until it is
     over, one contraction each instead of one per instant. Or rather until it has come through a
     segment: some 512 rows fill a matrix product, and what waits takes no more memory than that.
 
-    Forward mode comes with it. Both `backward` and `gradients` are linear in cotangents, so the
-    derivative in the other direction is their transpose, and needs no formula of its own:
+    Forward mode comes with it. `backward` multiplies cotangents by Jᵀ, the transposed Jacobian of
+    one instant, and `gradients` by that of all drives. Both are linear; so what tangents are
+    multiplied by, J, is their transpose, and needs no formula of its own:
 
         t_drives             = gradientsᵀ(t_params, t_xs)                 all instants at once
         t_carry_t, t_y_t     = backwardᵀ(t_carry_{t−1}, t_drive_t)        the loop
@@ -125,6 +126,7 @@ def by_hand(
         residuals = residuals_of(params, kept, xs)
         return push_tangents(cell, params, xs, residuals, ys, (t_params, t_carry, t_xs))
 
+    # Each piece is whole segments: what its loop has written is cut by reshaping, without a copy.
     written = []
     for piece in pieces(time_of(xs), every):
         own, t_own = jax.tree.map(lambda x, piece=piece: x[piece], (xs, t_xs))

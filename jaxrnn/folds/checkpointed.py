@@ -28,10 +28,10 @@ class Checkpointed:
 
     def __post_init__(self):
         if self.every is not None:
-            checks.check_sizes(self, every=self.every)
+            checks.check_sizes(self._maker(), every=self.every)
         if not callable(self.fold):
             raise TypeError(
-                f"Checkpointed: fold must be a function such as jaxrnn.folds.bptt, got "
+                f"{self._maker()}: fold must be a function such as jaxrnn.folds.bptt, got "
                 f"{self.fold!r}."
             )
 
@@ -49,9 +49,11 @@ class Checkpointed:
         return scan_segments(segment, carry, xs, self.every or root(time_of(xs)))
 
     def __repr__(self) -> str:
-        maker = offloaded if self.on_host else checkpointed
         inner = getattr(self.fold, "__name__", repr(self.fold))
-        return f"{maker.__name__}(every={self.every}, fold={inner})"
+        return f"{self._maker()}(every={self.every}, fold={inner})"
+
+    def _maker(self):
+        return "offloaded" if self.on_host else "checkpointed"
 
     def _policy(self):
         if not self.on_host:

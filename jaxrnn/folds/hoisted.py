@@ -1,7 +1,7 @@
 """JAX's own derivative of any cell, with the weights taken out of the loop."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jax.extend.core import Var
 
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.scan import scan
+from jaxrnn.folds.segments import time_of
 
 
 def hoisted(
@@ -22,13 +23,15 @@ def hoisted(
     adds to it there. But a loss reaches the weights through the carries alone, so they can wait.
     With `step(params, carry_{t−1}, drive_t)` and its partial derivatives ∂ at that point:
 
-        tap_t     = ∂step/∂params t_params + ∂step/∂drive t_drive_t      all instants at once
-        t_carry_t = ∂step/∂carry t_carry_{t−1} + tap_t                   the loop
+        tap_t            = ∂step/∂params t_params + ∂step/∂drive t_drive_t    all instants at once
+        t_carry_t, t_y_t = ∂step/∂carry t_carry_{t−1} + tap_t                 the loop
 
     JAX is given this tangent and transposes it for `grad`: a reverse loop for the cotangents of all
     carries, then one contraction over all instants for each weight, as in `bptt`. But it needs no
-    formula from the cell: `jax.vjp` of a single step says what to keep, and what of that is the
-    same at every instant (the weights themselves) is not kept T times.
+    formula from the cell. `jax.vjp` of a single step gives its pullback ∂stepᵀ: a program, and the
+    residuals that it needs, which are kept. What of them is the same at every instant (the weights
+    themselves) is taken from the first, not kept T times. A tangent is pushed by the transpose of
+    the pullback; and where `grad` transposes that, the pullback itself comes back.
 
     Args:
       cell: any `Cell`.
@@ -60,57 +63,83 @@ def _tangent(cell, primals, tangents):
     params, carry, xs = primals
     t_params, t_carry, t_xs = tangents
     drives, t_drives = jax.jvp(cell.project, (params, xs), (t_params, t_xs))
-    if not jax.tree.leaves(drives)[0].shape[0]:  # Nothing happened, and there is nothing to see.
+    if time_of(drives) == 0:  # Nothing happened, and there is nothing to see.
         return jax.jvp(functools.partial(scan, cell), primals, tangents)
-
-    def pullback(params, carry, drive):
-        out, pull = jax.vjp(cell.step, params, carry, drive)
-        return out, jax.tree.flatten(pull)
-
-    # Outside the loop, at the first instant: what is the same at every other.
     drive = jax.tree.map(lambda leaf: leaf[0], drives)
-    (_, example_y), (fixed, structure) = pullback(params, carry, drive)
-    varies = _varies(lambda *point: pullback(*point)[1][0], params, (carry, drive))
+    first = _Instant.of(cell, params, carry, drive)
 
     def body(carry, drive):
-        (carry, y), (residuals, _) = pullback(params, carry, drive)
-        return carry, (y, [r for r, varying in zip(residuals, varies, strict=True) if varying])
+        (carry, y), residuals, _ = _pullback(cell, params, carry, drive)
+        return carry, (y, first.varying(residuals))
 
     last, (ys, kept) = lax.scan(body, carry, drives)
 
-    def pushforward(kept, wanted):
-        """`wanted` of the cotangents (d_params, d_carry, d_drive), transposed."""
-        kept = iter(kept)
-        residuals = [next(kept) if v else r for r, v in zip(fixed, varies, strict=True)]
-        pull = jax.tree.unflatten(structure, residuals)
-
-        def pulled(d_out):
-            return wanted(*pull(_with_float0(d_out, (carry, example_y))))
-
-        return jax.linear_transpose(pulled, _inexact((carry, example_y)))
-
     def tap(kept, t_params, t_drive):
-        def wanted(d_params, d_carry, d_drive):
-            return _inexact((d_params, d_drive), like=(params, drive))
-
-        return pushforward(kept, wanted)(_inexact((t_params, t_drive), like=(params, drive)))[0]
+        point, tangent = (params, drive), (t_params, t_drive)
+        return first.push(kept, lambda d_params, _, d_drive: (d_params, d_drive), point, tangent)
 
     taps = jax.vmap(tap, in_axes=(0, None, 0))(kept, t_params, t_drives)
 
-    carried = len(_inexact(carry))
-
     def tangent_body(t_carry, instant):
         kept, tap = instant
-
-        def wanted(d_params, d_carry, d_drive):
-            return _inexact(d_carry, like=carry)
-
-        (t_out,) = pushforward(kept, wanted)(t_carry)
+        t_out = first.push(kept, lambda d_params, d_carry, _: d_carry, carry, t_carry)
         t_out = jax.tree.map(jnp.add, t_out, tap)
-        return t_out[:carried], t_out[carried:]
+        return _with_float0(t_out, (carry, first.out[1]))
 
-    t_last, t_ys = lax.scan(tangent_body, _inexact(t_carry, like=carry), (kept, taps))
-    return (last, ys), (_with_float0(t_last, last), _with_float0(t_ys, ys))
+    t_last, t_ys = lax.scan(tangent_body, t_carry, (kept, taps))
+    return (last, ys), (t_last, t_ys)
+
+
+class _Instant(NamedTuple):
+    """What `jax.vjp` keeps of one instant of a cell.
+
+    Attributes:
+      out: the carry and the output.
+      residuals: all that is kept.
+      varies: which of them are others at another instant.
+      structure: of the pullback, whose leaves they are.
+    """
+
+    out: Any
+    residuals: list[jax.Array]
+    varies: list[bool]
+    structure: Any
+
+    @classmethod
+    def of(cls, cell, params, carry, drive):
+        out, residuals, structure = _pullback(cell, params, carry, drive)
+        varies = _varies(lambda *point: _pullback(cell, *point)[1], params, (carry, drive))
+        return cls(out, residuals, varies, structure)
+
+    def varying(self, residuals):
+        """Those of an instant that are its own."""
+        return [own for own, varies in zip(residuals, self.varies, strict=True) if varies]
+
+    def push(self, kept, part, point, tangent):
+        """The tangent of the outputs of an instant: the transpose of its pullback, multiplied.
+
+        Args:
+          kept: the residuals that are its own.
+          part: which of the cotangents (d_params, d_carry, d_drive) the pullback is to give.
+          point: what they are the cotangents of.
+          tangent: of that; inexact leaves only count.
+        """
+        kept = iter(kept)
+        pairs = zip(self.residuals, self.varies, strict=True)
+        own = [next(kept) if varies else shared for shared, varies in pairs]
+        pull = self.structure.unflatten(own)
+
+        def pulled(d_out):
+            return _inexact(part(*pull(_with_float0(d_out, self.out))), like=point)
+
+        transposed = jax.linear_transpose(pulled, _inexact(self.out))
+        return transposed(_inexact(tangent, like=point))[0]
+
+
+def _pullback(cell, params, carry, drive):
+    """One instant, the residuals of its pullback, and how these make the pullback."""
+    out, pull = jax.vjp(cell.step, params, carry, drive)
+    return out, *jax.tree.flatten(pull)
 
 
 def _varies(residuals, params, instant):

@@ -11,14 +11,14 @@ from jaxrnn.cell import Carry, ManualCell, Params
 from jaxrnn.folds.bptt import by_hand, check_knows_backward, fold_instants
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Rebuilt:
     """The fold that `rebuilt` makes."""
 
     every: int
 
     def __post_init__(self):
-        checks.check_sizes(self, every=self.every)
+        checks.check_sizes("rebuilt", every=self.every)
 
     def __call__(
         self, cell: ManualCell[Params, Carry], params: Params, carry: Carry, xs: Any
@@ -26,6 +26,9 @@ class Rebuilt:
         """Fold `cell` over `xs`; see `rebuilt`."""
         check_knows_backward("rebuilt", cell)
         return _rebuilt(cell, self.every, params, carry, xs)
+
+    def __repr__(self) -> str:
+        return f"rebuilt(every={self.every})"
 
 
 def rebuilt(every: int = 32) -> Rebuilt:

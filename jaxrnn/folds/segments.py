@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-FEW_ROWS = 8  # from so many on, a product of one instant is as efficient as that of many
+ENOUGH_ROWS = 8  # from so many on, a product of one instant is as efficient as that of many
 
 
 def scan_segments(
@@ -106,7 +106,7 @@ def rows_of(carry: Any) -> int | None:
 def few_rows(carry: Any) -> bool:
     """Whether a matrix product with these rows reads the matrix about as often as it uses it."""
     rows = rows_of(carry)
-    return rows is not None and rows < FEW_ROWS
+    return rows is not None and rows < ENOUGH_ROWS
 
 
 def time_of(xs: Any) -> int:

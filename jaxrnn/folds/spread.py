@@ -20,6 +20,17 @@ class Spread:
     mesh: Mesh | AbstractMesh
     fold: Callable[..., tuple[Any, jax.Array]]
 
+    def __post_init__(self):
+        if not isinstance(self.mesh, Mesh | AbstractMesh):
+            raise TypeError(
+                f"spread: mesh must be a jax.sharding.Mesh, as from jaxrnn.training.data_mesh(4); "
+                f"got {self.mesh!r}."
+            )
+        if not callable(self.fold):
+            raise TypeError(
+                f"spread: fold must be a function such as jaxrnn.folds.bptt, got {self.fold!r}."
+            )
+
     def __call__(
         self, cell: Cell[Params, Carry], params: Params, carry: Carry, xs: Any
     ) -> tuple[Carry, jax.Array]:
@@ -103,6 +114,7 @@ def spread(
       A fold, `(cell, params, carry, xs) -> (carry, ys)`.
 
     Raises:
+      TypeError: if one of them is none.
       ValueError: from the fold, if there is no such batch, or the axes of the mesh are explicit.
 
     Example:

@@ -10,9 +10,11 @@ from jax import lax
 from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.scan import scan
+from jaxrnn.folds.segments import time_of
+from jaxrnn.wrappers.masked import select
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Truncated:
     """The fold that `truncated` makes: `scan` whose gradient reaches back `steps` instants."""
 
@@ -20,7 +22,7 @@ class Truncated:
     every: int = 1
 
     def __post_init__(self):
-        checks.check_sizes(self, steps=self.steps, every=self.every)
+        checks.check_sizes("truncated", steps=self.steps, every=self.every)
         if self.every > self.steps:
             raise ValueError(
                 f"truncated: every must be at most steps, got every={self.every} and "
@@ -31,7 +33,7 @@ class Truncated:
         self, cell: Cell[Params, Carry], params: Params, carry: Carry, xs: Any
     ) -> tuple[Carry, jax.Array]:
         """Fold `cell` over `xs`; see `truncated`."""
-        length = jax.tree.leaves(xs)[0].shape[0]
+        length = time_of(xs)
         if self.steps >= length:  # One window holds the whole sequence.
             return scan(cell, params, carry, xs)
         begins = jnp.arange(0, length, self.every) + self.every - self.steps
@@ -48,13 +50,16 @@ class Truncated:
         ys = jax.tree.map(lambda y: _joined(y[:, warm_up:])[:length], ys)
         return jax.tree.map(lambda c: c[-1], last_carries), ys
 
+    def __repr__(self) -> str:
+        return f"truncated(steps={self.steps}, every={self.every})"
+
 
 def truncated(steps: int, every: int = 1) -> Truncated:
     """A fold with the values of `scan`, whose gradient reaches back `steps` instants.
 
         ∂L_t/∂θ ≈ Σ_{t−steps < s ≤ t}  ∂L_t/∂carry_s · ∂carry_s/∂θ        carry_{t−steps} a constant
 
-    `truncated(1)` is the fifth notebook's "naive" gradient: every loss sees only its own instant.
+    `truncated(1)` is the gradient sometimes called "naive": every loss sees only its own instant.
     `truncated(k)` with k at least the length of the sequence is `scan`, initial carry included.
 
     With `every=n`, n losses share one window of `steps` instants, the last of them reaching back
@@ -108,12 +113,12 @@ def _window(cell, params, carry, carries, drives, begin, steps, length):
     inside = (instants >= 0) & (instants < length)
     # A window that touches time 0 starts from the initial carry itself, so its gradient arrives
     # there.
-    started = _select(begin <= 0, carry, jax.tree.map(lambda c: c[jnp.maximum(begin, 0)], carries))
+    started = select(begin <= 0, carry, jax.tree.map(lambda c: c[jnp.maximum(begin, 0)], carries))
 
     def body(carry, instant):
         drive, inside = instant
         new_carry, y = cell.step(params, carry, drive)
-        return _select(inside, new_carry, carry), y
+        return select(inside, new_carry, carry), y
 
     nearest = jnp.clip(instants, 0, length - 1)
     return lax.scan(body, started, (jax.tree.map(lambda d: d[nearest], drives), inside))
@@ -123,7 +128,3 @@ def _joined(ys):
     """Windows one after the other."""
     windows, instants, *rest = ys.shape
     return ys.reshape(windows * instants, *rest)
-
-
-def _select(condition, chosen, other):
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), chosen, other)

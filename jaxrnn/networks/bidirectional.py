@@ -15,8 +15,9 @@ from jaxrnn.networks.network import Network, output_dtype, reading_tokens, run
 from jaxrnn.networks.reverse import reverse
 from jaxrnn.wrappers import SideBySide, Wrapper
 
-FEW_ROWS = 3  # up to here, and up to so many numbers in any array of a carry, both directions of
-SMALL = 128  # one cell share a loop; see `Bidirectional.apply`
+# Up to so many rows, and so many numbers in any array of a carry, both directions of one cell share
+# a loop: see `Bidirectional.apply`.
+MOST_ROWS, MOST_NUMBERS = 3, 128
 
 Merge = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -56,10 +57,12 @@ class Bidirectional(Network[BidirectionalParams, BidirectionalCarry]):
     def __post_init__(self):
         check_layer(self.forward)
         check_layer(self.backward)
-        if (self.forward.input_size, self.forward.takes_tokens) != (
-            self.backward.input_size,
-            self.backward.takes_tokens,
-        ):
+        if self.forward.takes_tokens != self.backward.takes_tokens:
+            raise ValueError(
+                f"bidirectional: {self.forward!r} and {self.backward!r} read the same sequence, "
+                "but one of them reads token ids and the other vectors."
+            )
+        if self.forward.input_size != self.backward.input_size:
             raise ValueError(
                 f"bidirectional: {self.forward!r} and {self.backward!r} read the same "
                 f"sequence, but have input_size {self.forward.input_size} and "
@@ -197,7 +200,7 @@ def _is_small(carry):
     if not all(isinstance(size, int) for shape in shapes for size in shape):
         return False  # What is exported for any batch has no size.
     largest = max(map(math.prod, shapes), default=0)
-    return rows_of(carry) <= FEW_ROWS and 0 < largest <= SMALL
+    return rows_of(carry) <= MOST_ROWS and 0 < largest <= MOST_NUMBERS
 
 
 def _maps(cell, params, carry, xs):

@@ -10,7 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.cell import Cell, Layer, parameter_dtype, specification
-from jaxrnn.folds import truncated
+from jaxrnn.folds import checkpointed, offloaded, rebuilt, spread, truncated
+
+_MAKERS = {
+    truncated: "20",
+    rebuilt: "50",
+    checkpointed: "50",
+    offloaded: "50",
+    spread: "mesh",
+}  # of folds, with an example of what they are told
 
 
 def batch_shape(layer: Layer, xs: jax.Array) -> tuple[int, ...]:
@@ -51,12 +59,15 @@ def check_fold(fold: Any) -> None:
             f"fold must be a function (cell, params, carry, xs) -> (carry, ys), such as "
             f"jaxrnn.folds.scan; got {fold!r}."
         )
-    if fold is truncated:
-        raise TypeError("fold: say how far truncated reaches back, as in fold=truncated(20).")
     try:
         hash(fold)
     except TypeError as error:
         raise TypeError(f"fold must be hashable, so that JAX can recognise it; {error}.") from None
+    if fold in _MAKERS:
+        raise TypeError(
+            f"fold: {fold.__name__} makes a fold and has to be called first, as in "
+            f"fold={fold.__name__}({_MAKERS[fold]})."
+        )
 
 
 def as_sequence(xs: Any) -> jax.Array:
@@ -161,12 +172,12 @@ def as_lengths(lengths: Any, length: int, batch: tuple[int, ...]) -> jax.Array:
       TypeError: if they are not integers.
       ValueError: if their shape is another, or one is negative or longer than the sequence.
     """
-    numbers = "an array of integers, one per row of the batch"
+    wanted = "an array of integers, one per row of the batch"
     # Numbers that are known stay known: inside jax.jit, jnp would make tracers of them.
     known = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(lengths))
-    lengths = _as_array("lengths", lengths, numbers, np if known else jnp)
+    lengths = _as_array("lengths", lengths, wanted, np if known else jnp)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise TypeError(f"lengths has dtype {lengths.dtype}; expected {numbers}.")
+        raise TypeError(f"lengths has dtype {lengths.dtype}; expected {wanted}.")
     if lengths.shape != batch:
         hint = ""
         if lengths.shape == (length, *batch[1:]):

@@ -189,10 +189,9 @@ def _layers(
     bidirectional: bool,
     dropout: float,
 ) -> Stack:
-    owner = type(name, (), {})()  # Messages name the function that was called.
-    checks.check_sizes(owner, num_layers=num_layers)
-    check_rate(owner, dropout=dropout)
-    checks.check_flags(owner, bidirectional=bidirectional)
+    checks.check_sizes(name, num_layers=num_layers)
+    check_rate(name, dropout=dropout)
+    checks.check_flags(name, bidirectional=bidirectional)
     if dropout and num_layers == 1:
         raise ValueError(
             f"{name}: dropout={dropout} acts between layers, and num_layers=1 has no between; give "

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrnn import checks
 from jaxrnn.cell import Layer
 from jaxrnn.initializers import Constant, Initializer
 from jaxrnn.networks.network import reading_tokens, run
@@ -28,6 +29,10 @@ class LearnedCarry(Wrapped):
 
     layer: Layer
     start_init: Initializer = _ZERO
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.check_options(self)
 
     def init(self, key: jax.Array) -> LearnedCarryParams:
         """Draw the start and the layer's parameters."""

@@ -115,7 +115,7 @@ def _fold(cell, params, carry, xs, fold, context):
     dtype = output_dtype(cell, params, xs)
     if context.mask is not None or context.cuts is not None:
         border.check_rows(cell, carry, border.batch_shape(cell, xs))
-    xs_of_cell = _accompany(cell, xs, xs, carry, context.key)
+    xs_of_cell = _accompany(cell, xs, carry, context.key)
     if context.history:
         cell = Recording(cell)
     if context.mask is not None:
@@ -137,10 +137,10 @@ def output_dtype(layer: Layer, params: Any, xs: jax.Array) -> Any:
     return parameter_dtype(params) if layer.takes_tokens else xs.dtype
 
 
-def _accompany(cell, xs, like, carry, key):
+def _accompany(cell, xs, carry, key):
     """`xs` with the extras of every wrapper around the cell, each drawn from a key of its own."""
     if not isinstance(cell, Wrapper):
         return xs
     own_key, inner_key = (None, None) if key is None else jax.random.split(key)
-    inner = _accompany(cell.cell, xs, like, carry, inner_key)
-    return Accompanied(inner, cell.extras(own_key, like, carry))
+    inner = _accompany(cell.cell, xs, carry, inner_key)
+    return Accompanied(inner, cell.extras(own_key, xs, carry))

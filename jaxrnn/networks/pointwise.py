@@ -75,7 +75,7 @@ class Linear(Pointwise):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, output_size=self.output_size)
-        checks.check_flags(self, use_bias=self.use_bias)
+        checks.check_options(self)
 
     def init(self, key: jax.Array) -> LinearParams:
         """Draw W and b."""
@@ -88,7 +88,7 @@ class Linear(Pointwise):
     def map(
         self, params: LinearParams, xs: Float[Array, "*any input"]
     ) -> Float[Array, "*any output"]:
-        """X W + b."""
+        """x W + b."""
         return affine(xs, params.kernel, params.bias)
 
 
@@ -160,6 +160,7 @@ class Embedding(TokenLayer):
 
     def __post_init__(self):
         checks.check_sizes(self, input_size=self.input_size, output_size=self.output_size)
+        checks.check_options(self)
 
     def init(self, key: jax.Array) -> EmbeddingParams:
         """Draw the table."""

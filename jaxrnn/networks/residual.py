@@ -15,7 +15,12 @@ class Residual(Wrapped):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.layer.takes_tokens or self.input_size != self.output_size:
+        if self.layer.takes_tokens:
+            raise ValueError(
+                f"residual: {self.layer!r} reads token ids, to which its outputs cannot be added; "
+                "put the path around a layer of vectors."
+            )
+        if self.input_size != self.output_size:
             raise ValueError(
                 f"residual: {self.layer!r} reads width {self.input_size} and writes width "
                 f"{self.output_size}; the path around it needs vectors of one width."

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxrnn.cell import Layer, parameter_dtype
-from jaxrnn.folds import is_automatic
+from jaxrnn.folds.automatic import automatic, innermost
 from jaxrnn.networks.border import check_layer
 from jaxrnn.networks.dropout import Dropping
 from jaxrnn.networks.network import Network, reading_tokens, run
@@ -90,14 +90,16 @@ class Stack(Network[StackParams, StackCarry]):
         The default fold looks up what the lowest recurrent layer makes of a token, where there are
         more tokens in the sequences than in the vocabulary: see `jaxrnn.wrappers.TokenCell`.
         """
-        if is_automatic(fold) and self.takes_tokens and _known(xs) and xs.size > self.input_size:
-            self, params = self.looking_up(params, noise=context.key is not None)
+        reader = self
+        by_default = innermost(fold) is automatic
+        if by_default and self.takes_tokens and _known(xs) and xs.size > self.input_size:
+            reader, params = self.looking_up(params, noise=context.key is not None)
         carries = []
-        layers = zip(self.layers, params.layers, carry.layers, strict=True)
+        layers = zip(reader.layers, params.layers, carry.layers, strict=True)
         for number, (layer, own, received) in enumerate(layers):
             inside = context.inside("layers", number)
             handed_on, xs = run(layer, own, received, xs, fold, inside)
-            xs = self._in_dtype_of_params(number, params, xs)
+            xs = reader._in_dtype_of_params(number, params, xs)
             carries.append(handed_on)
         return StackCarry(layers=tuple(carries)), xs
 

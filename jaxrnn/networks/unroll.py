@@ -10,6 +10,7 @@ from jax import lax
 from jaxrnn.cell import Layer
 from jaxrnn.differing import differing_as
 from jaxrnn.folds import Rebuilt, automatic, bptt
+from jaxrnn.folds.automatic import innermost
 from jaxrnn.networks import border
 from jaxrnn.networks.context import Context
 from jaxrnn.networks.network import Fold, run
@@ -136,7 +137,7 @@ def unroll_history(
       >>> bool((history.layers[1].carry.h == ys).all())
       True
     """
-    if fold is bptt or isinstance(fold, Rebuilt):
+    if innermost(fold) is bptt or isinstance(innermost(fold), Rebuilt):
         raise TypeError(
             "unroll_history: `bptt` and `rebuilt` keep what their derivative needs, and have no "
             "carries or gates to give back; use the fold `scan`, whose gradients are the same."
@@ -241,12 +242,12 @@ def _enter(layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis
     else:
         border.check_carry(layer, params, carry, batch, length)
     border.check_key(key)
-    context = Context(mask=valid, key=key, history=history)
+    cuts = None
     if resets is not None:
-        flags = border.as_flags("resets", resets, length, batch, flags_axis)
-        context = Context(
-            mask=valid, cuts=_cuts(flags, valid), start=start, key=key, history=history
-        )
+        cuts = _cuts(border.as_flags("resets", resets, length, batch, flags_axis), valid)
+    context = Context(
+        mask=valid, cuts=cuts, start=None if cuts is None else start, key=key, history=history
+    )
     carry, ys = _run(layer, params, carry, xs, fold, context)
     if valid is not None:  # Layers without a carry, such as Linear, write something for every zero.
         ys = select(valid, ys, jnp.zeros_like(ys))

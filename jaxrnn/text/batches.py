@@ -7,7 +7,7 @@ import numpy as np
 from jaxrnn.errors import InputError
 from jaxrnn.text.unread import Unread, sequence, side_by_side
 from jaxrnn.training import Windows
-from jaxrnn.training.windows import check_enough, check_positive
+from jaxrnn.training.windows import check_counts, check_enough
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def training_windows(part, batch: int, length: int) -> Batches:
       38
     """
     part = sequence(part)
-    check_positive(batch=batch, length=length)
+    check_counts(batch=batch, length=length)
     if part.ndim > 1:
         if part.shape[1] != batch:
             raise InputError(

@@ -1,4 +1,4 @@
-"""A character-level language model: its network and its file."""
+"""A language model: its network and its file."""
 
 import dataclasses
 from pathlib import Path

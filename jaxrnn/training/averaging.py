@@ -45,6 +45,10 @@ def averaged(optimizer: optax.GradientTransformation, weight: Weight):
         return AveragedState(optimizer.init(params), jnp.zeros((), jnp.int32), params)
 
     def update(gradient, state, params=None, **extra):
+        if params is None:
+            raise ValueError(
+                "averaged: give the parameters, as in update(gradient, state, params)."
+            )
         updates, inner = optimizer.update(gradient, state.inner, params, **extra)
         count = state.count + 1
         new = optax.apply_updates(params, updates)

@@ -144,8 +144,8 @@ class Agreement:
         """Ask this process, and return what any answered two calls ago."""
         own = np.array([self._ask() or 0], np.int32)
         size = (self._rows.mesh.size,)
-        own = jax.make_array_from_callback(size, self._rows, lambda _: own)
-        self._asked.append(self._largest(own))
+        all_answers = jax.make_array_from_callback(size, self._rows, lambda _: own)
+        self._asked.append(self._largest(all_answers))
         if len(self._asked) > LAG:
             self.answer = int(self._asked.popleft()) or None
         return self.answer

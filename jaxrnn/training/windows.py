@@ -1,6 +1,7 @@
 """Cutting a long sequence into windows of inputs and targets, the target being the next instant."""
 
-from typing import NamedTuple
+import numbers
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def contiguous_windows(tokens, batch: int, length: int) -> Windows:
       [[4, 5, 6], [10, 11, 12]]
     """
     tokens = np.asarray(tokens)
-    check_positive(batch=batch, length=length)
+    check_counts(batch=batch, length=length)
     check_enough(tokens, batch * length + 1, f"{batch} streams of {length}")
     windows = (len(tokens) - 1) // (batch * length)
     used = windows * batch * length
@@ -74,7 +75,7 @@ def sliding_windows(tokens, length: int, stride: int = 1) -> Windows:
       ([[0, 1, 2], [2, 3, 4]], [[1, 2, 3], [3, 4, 5]])
     """
     tokens = np.asarray(tokens)
-    check_positive(length=length, stride=stride)
+    check_counts(length=length, stride=stride)
     check_enough(tokens, length + 1, f"one window of {length}")
 
     def slide(sequence):
@@ -84,11 +85,11 @@ def sliding_windows(tokens, length: int, stride: int = 1) -> Windows:
     return Windows(inputs=slide(tokens[:-1]), targets=slide(tokens[1:]))
 
 
-def check_positive(**sizes: int) -> None:
-    """Raise InputError if a size is not positive."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise InputError(f"{name} is {size}; give a positive number.")
+def check_counts(**counts: Any) -> None:
+    """Raise InputError if a number is not a positive integer."""
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 1:
+            raise InputError(f"{name} is {count!r}; give a positive integer.")
 
 
 def check_enough(tokens, needed: int, purpose: str) -> None:

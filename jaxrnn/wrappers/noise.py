@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn import checks
+
 
 def check_rate(owner: Any, **rates: float) -> None:
     """Raise unless every rate is a number in [0, 1].
@@ -16,7 +18,7 @@ def check_rate(owner: Any, **rates: float) -> None:
     """
     for name, rate in rates.items():
         problem = (
-            f"{type(owner).__name__}: {name} must be a probability, a number in [0, 1]; "
+            f"{checks.name_of(owner)}: {name} must be a probability, a number in [0, 1]; "
             f"got {rate!r}."
         )
         if isinstance(rate, bool) or not isinstance(rate, numbers.Real):

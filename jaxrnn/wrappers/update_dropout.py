@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from jaxrnn.cell import GatedCell
+import jax
+
+from jaxrnn.cell import GatedCell, parameter_dtype, specification
 from jaxrnn.wrappers.noise import check_rate, over_time, scaled_mask
 from jaxrnn.wrappers.wrapper import Wrapper
 
@@ -25,8 +27,8 @@ class UpdateDropout(Wrapper):
 
     Raises:
       ValueError: if the rate is outside [0, 1].
-      TypeError: if the cell has no gates; and under the fold `bptt`: the backward step of the cell
-        inside does not know the mask. `scan` and `truncated` find the derivative.
+      TypeError: if the cell has no gates; and under the folds `bptt` and `rebuilt`: the backward
+        step of the cell inside does not know the mask. With any other, JAX finds the derivative.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxrnn
@@ -58,11 +60,15 @@ class UpdateDropout(Wrapper):
         """Masks of the candidate for all instants; None without a key."""
         if key is None:
             return None
-        # The candidate is as wide as the part of the carry that it is added to.
-        memory = carry[-1]
+        x = jax.ShapeDtypeStruct(like.shape[1:], like.dtype)
+        gates = jax.eval_shape(self._gates_of, specification(self.cell), carry, x)
+        shape, dtype = getattr(gates, self.cell.candidate).shape, parameter_dtype(carry)
         if self.per_step:
-            return scaled_mask(key, self.rate, (like.shape[0], *memory.shape), memory.dtype)
-        return over_time(scaled_mask(key, self.rate, memory.shape, memory.dtype), like.shape[0])
+            return scaled_mask(key, self.rate, (len(like), *shape), dtype)
+        return over_time(scaled_mask(key, self.rate, shape, dtype), len(like))
+
+    def _gates_of(self, params, carry, x):
+        return self.cell.gates(params, carry, self.cell.project(params, x))
 
     def step(self, params, carry, drive):
         """The gates of the cell inside, the candidate masked, its update."""

@@ -97,12 +97,12 @@ class OnnxLSTM(Cell[OnnxLSTMParams, LSTMCarry]):
         )
 
     def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
-        """H = 0 and c = 0."""
+        """h = 0 and c = 0."""
         shape = (*batch_shape, self.hidden_size)
         return LSTMCarry(h=jnp.zeros(shape), c=jnp.zeros(shape))
 
     def project(self, params, xs):
-        """X W + b, all four gates."""
+        """x W + b, all four gates."""
         return affine(xs, params.input_kernel, params.bias)
 
     def step(self, params, carry, drive):
@@ -180,24 +180,24 @@ class OnnxGRU(Cell[OnnxGRUParams, GRUCarry]):
         )
 
     def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> GRUCarry:
-        """H = 0."""
+        """h = 0."""
         return GRUCarry(h=jnp.zeros((*batch_shape, self.hidden_size)))
 
     def project(self, params, xs):
-        """X W + b, all three gates."""
+        """x W + b, all three gates."""
         return affine(xs, params.input_kernel, params.bias)
 
     def step(self, params, carry, drive):
         """The equations above."""
-        d_rz, d_n = jnp.split(drive, [2 * self.hidden_size], axis=-1)
+        drive_rz, drive_n = jnp.split(drive, [2 * self.hidden_size], axis=-1)
         kernel_rz, kernel_n = jnp.split(params.recurrent_kernel, [2 * self.hidden_size], axis=-1)
-        rz = self.gate_activation(d_rz + affine(carry.h, kernel_rz))
+        rz = self.gate_activation(drive_rz + affine(carry.h, kernel_rz))
         r, z = jnp.split(rz, 2, axis=-1)
         if self.reset_after:
             reset = r * affine(carry.h, kernel_n, params.recurrent_bias)
         else:
             reset = affine(r * carry.h, kernel_n)
-        h = (1 - z) * self.candidate_activation(d_n + reset) + z * carry.h
+        h = (1 - z) * self.candidate_activation(drive_n + reset) + z * carry.h
         return GRUCarry(h=h), h
 
 
