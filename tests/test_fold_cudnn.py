@@ -25,8 +25,8 @@ from jax.sharding import PartitionSpec as P
 from rows import QUICKLY
 
 import jaxrnn
-from jaxrnn.folds import bptt, checkpointed, cudnn, scan
-from jaxrnn.folds.cudnn import cudnn_applies
+from jaxrnn.folds import automatic, bptt, checkpointed, cudnn, scan
+from jaxrnn.folds.cudnn import cudnn_agrees, cudnn_applies
 from jaxrnn.wrappers import Accompanied, Masked
 
 room = sys.modules["jaxrnn.folds.cudnn"]  # The name in `jaxrnn.folds` is the fold's.
@@ -111,8 +111,10 @@ def stand_in(monkeypatch):
         return cudnn(cell, params, carry, xs)
 
     stand_in.fold = fold
+    room._agrees.cache_clear()
     with jax.default_device(jax.devices("cpu")[0]):
         yield stand_in
+    room._agrees.cache_clear()
 
 
 def point_of(cell=CELL, seed=0, **shape):
@@ -353,12 +355,65 @@ def test_resets_and_histories_are_taken_by_other_folds(stand_in):
 def test_a_program_for_another_device_is_that_of_bptt(stand_in, monkeypatch):
     """A process may have a GPU and compile for its CPU."""
     monkeypatch.setattr(room, "PLATFORM", "rocm")
-    monkeypatch.setattr(room, "_is_here", lambda platform: platform == "rocm")
+    monkeypatch.setattr(room, "_devices", lambda platform: ["a device"] * (platform == "rocm"))
     stand_in.forward_factor = stand_in.backward_factor = np.nan
     assert_same_values_and_gradients(CELL, point_of(), stand_in.fold)
 
 
-def test_automatic_does_not_choose_it(stand_in):
-    stand_in.forward_factor = np.nan
+# Whether it is the default.
+
+
+def gradient_by_default(point):
+    def fold(*arguments):  # A name that nothing is cached for.
+        return automatic(*arguments)
+
+    return jax.jit(jax.grad(state_loss(CELL, fold)))(point)
+
+
+def test_automatic_takes_it_once_it_has_been_seen_to_agree(stand_in):
     point = point_of()
-    assert_close(jaxrnn.folds.automatic(CELL, *point), run(CELL, point))
+    expected = jax.grad(state_loss(CELL, scan))(point)
+    # Asked for the first time within a program that is being traced.
+    assert_close(gradient_by_default(point), expected)
+    assert cudnn_agrees()
+    stand_in.backward_factor = 2.0
+    assert_close(gradient_by_default(point), jax.tree.map(lambda d: 2 * d, expected))
+
+
+def test_automatic_multiplies_vectors_where_cudnn_reads_them(stand_in):
+    network = jaxrnn.stack(jaxrnn.Embedding(2, 3), CELL)
+    params = network.init(jax.random.key(0))
+    tokens = jnp.zeros((TIME, ROWS), jnp.int32)
+    expected = jaxrnn.unroll(network, params, tokens, fold=scan)[1]
+    assert cudnn_agrees()
+    stand_in.forward_factor = 3.0
+    assert_close(jaxrnn.unroll(network, params, tokens)[1] / 3, expected)
+
+
+@pytest.mark.parametrize("wrong", ["forward_factor", "backward_factor"])
+@pytest.mark.parametrize("factor", [1.05, np.nan])
+def test_automatic_leaves_it_where_it_differs(stand_in, wrong, factor):
+    setattr(stand_in, wrong, factor)
+    point = point_of()
+    with pytest.warns(
+        RuntimeWarning, match=r"differs from `bptt` by (\d.*|nan) here, so `automatic`"
+    ):
+        found = gradient_by_default(point)
+    assert_close(found, jax.grad(state_loss(CELL, scan))(point))
+    assert_close(gradient_by_default(point), found)  # And is not warned of again.
+
+
+def test_automatic_leaves_it_where_it_fails(stand_in, monkeypatch):
+    def broken(*arguments):
+        raise TypeError("another version")
+
+    monkeypatch.setattr(rnn, "lstm_fwd", broken)
+    with pytest.warns(RuntimeWarning, match="cuDNN's LSTM fails with TypeError: another version"):
+        assert_close(automatic(CELL, *point_of()), run(CELL, point_of()))
+
+
+def test_automatic_leaves_it_where_rows_may_lie_on_several_devices(stand_in, monkeypatch):
+    stand_in.forward_factor = np.nan
+    devices = jax.devices("cpu")[:1]
+    monkeypatch.setattr(room, "_devices", lambda platform: devices * 2)
+    assert_close(automatic(CELL, *point_of()), run(CELL, point_of()))

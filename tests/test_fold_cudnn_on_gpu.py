@@ -12,10 +12,10 @@ from comparison import assert_close, pull, random_like, random_point, random_pro
 
 import jaxrnn
 from jaxrnn.folds import bptt, checkpointed, cudnn, scan
-from jaxrnn.folds.cudnn import cudnn_applies
+from jaxrnn.folds.cudnn import cudnn_agrees, cudnn_applies
 
 pytestmark = pytest.mark.skipif(
-    not sys.modules["jaxrnn.folds.cudnn"]._is_here("cuda"),  # `jaxrnn.folds.cudnn` is the fold.
+    not sys.modules["jaxrnn.folds.cudnn"]._devices("cuda"),  # `jaxrnn.folds.cudnn` is the fold.
     reason="there is no NVIDIA GPU here to run cuDNN on",
 )
 # In float32, where the two add in another order over 30 instants.
@@ -42,6 +42,12 @@ def test_cudnn_is_what_is_compiled(in_float32):
     program = jax.jit(jax.grad(wide_loss(cudnn))).lower(point).as_text()
     assert program.count("cudnn_rnn_ffi") == program.count("cudnn_rnn_bwd_ffi") == 1
     assert "stablehlo.while" not in program
+
+
+@pytest.mark.parametrize("precision", [None, "highest"])
+def test_automatic_takes_cudnn_where_there_is_one_gpu(precision):
+    with jax.default_matmul_precision(precision):
+        assert cudnn_agrees() == (len(jax.devices("cuda")) == 1)
 
 
 @pytest.mark.parametrize("use_bias", [True, False])

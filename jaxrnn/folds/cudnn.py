@@ -1,16 +1,18 @@
 """cuDNN's LSTM, on NVIDIA GPUs."""
 
 import functools
+import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import zero_from_primal
 from jax.experimental import rnn
 
-from jaxrnn.cell import Carry, Cell, Params
+from jaxrnn.cell import Carry, Cell, Params, cast
 from jaxrnn.cells import LSTM, LSTMCarry
 from jaxrnn.folds.bptt import bptt
 from jaxrnn.folds.pushforward import pushforward
@@ -21,6 +23,9 @@ from jaxrnn.wrappers.masked import select
 # Where cuDNN is, and what its LSTM computes in.
 PLATFORM = "cuda"
 DTYPE = jnp.float32
+
+# How far cuDNN may be from `bptt`, of the largest number of an array: TF32 has 10 bits.
+TOLERANCE = 0.02
 
 # Of `jax_default_matmul_precision`, those that cuDNN has: float32, and TF32, XLA's default too.
 _PRECISIONS = {
@@ -38,8 +43,8 @@ def cudnn(
     """An LSTM by cuDNN, forward and backward, where it applies; elsewhere `bptt`, or else `scan`.
 
     Not yet run on a GPU: there was none to run it on. What is tested is all that stands around the
-    two calls of `jax.experimental.rnn`, with its reference implementation in their place.
-    Until cuDNN itself has been seen to agree, `automatic` does not choose it.
+    two calls of `jax.experimental.rnn`, with its reference implementation in their place. So before
+    `automatic` takes it in a process, it has to give the numbers of `bptt` there (`cudnn_agrees`).
 
     It applies (`cudnn_applies`) to an `LSTM` whose parameters, carry and inputs are all float32, in
     a process that has an NVIDIA GPU. A program that is then compiled for another device is that of
@@ -114,15 +119,71 @@ def cudnn_applies(cell: Cell, params: Any, carry: Any, xs: Any) -> bool:
         all(leaf.dtype == DTYPE and leaf.size for leaf in leaves)
         and jax.config.jax_default_matmul_precision in _PRECISIONS
         and not (mesh.manual_axes or mesh.explicit_axes)
-        and _is_here(PLATFORM)
+        and bool(_devices(PLATFORM))
     )
 
 
-def _is_here(platform):
+def cudnn_agrees() -> bool:
+    """Whether `automatic` may take cuDNN in this process: it has one GPU, where the two agree.
+
+    The values and gradients of a small LSTM, with padding, are computed by `cudnn` and by `bptt`,
+    once; if they differ, or cuDNN fails, a warning says so. With several GPUs the answer is no,
+    since rows that lie on all of them would be gathered for the call.
+
+    Example:
+      >>> cudnn_agrees() in (True, False)  # as the machine is
+      True
+    """
+    return len(_devices(PLATFORM)) == 1 and _agrees(jax.config.jax_default_matmul_precision)
+
+
+@functools.lru_cache
+def _agrees(precision):
+    del precision  # Of which there may be several in a process.
     try:
-        return bool(jax.devices(platform))
-    except RuntimeError:  # JAX has no other way to say so.
-        return False
+        # Computed now, even if what asks for it is being traced.
+        with jax.ensure_compile_time_eval(), jax.default_device(_devices(PLATFORM)[0]):
+            found, expected = (
+                jax.jit(functools.partial(_example, fold))() for fold in (cudnn, bptt)
+            )
+            differences = jax.tree.map(_difference, found, expected)
+        worst = np.max(jax.tree.leaves(differences))
+        if worst <= TOLERANCE:
+            return True
+        problem = f"differs from `bptt` by {worst:.1e}"
+    except Exception as error:  # Whatever it is, another fold will do.
+        problem = f"fails with {type(error).__name__}: {error}"
+    warnings.warn(
+        f"cuDNN's LSTM {problem:.200} here, so `automatic` takes `bptt`.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return False
+
+
+def _example(fold):
+    """Values and gradients of a small LSTM with padding."""
+    cell, time = LSTM(3, 4), 5
+    params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (time, 3, 3))
+    point = cast((params, cell.initial_carry((3,)), xs), DTYPE)
+    mask = jnp.arange(time)[:, None] < jnp.array([[time, 2, 0]])
+
+    def loss(params, carry, xs):
+        carry, ys = fold(Masked(cell), params, carry, Accompanied(xs, mask))
+        return jnp.sin(3 * ys).sum() + jnp.vdot(carry.h, carry.c), (carry, ys)
+
+    return jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(*point)
+
+
+def _difference(found, expected):
+    return float(jnp.abs(found - expected).max() / jnp.abs(expected).max())
+
+
+def _devices(platform):
+    try:
+        return jax.devices(platform)
+    except RuntimeError:  # JAX has no other way to say that there are none.
+        return []
 
 
 def _unwrapped(cell, xs):

@@ -7,6 +7,7 @@ import jax
 
 from jaxrnn.cell import Layer, parameter_dtype
 from jaxrnn.folds.automatic import automatic, innermost
+from jaxrnn.folds.cudnn import cudnn_agrees
 from jaxrnn.networks.border import check_layer
 from jaxrnn.networks.dropout import Dropping
 from jaxrnn.networks.network import Network, reading_tokens, run
@@ -91,7 +92,7 @@ class Stack(Network[StackParams, StackCarry]):
         more tokens in the sequences than in the vocabulary: see `jaxrnn.wrappers.TokenCell`.
         """
         reader = self
-        by_default = innermost(fold) is automatic
+        by_default = innermost(fold) is automatic and not cudnn_agrees()  # which reads vectors
         if by_default and self.takes_tokens and _known(xs) and xs.size > self.input_size:
             reader, params = self.looking_up(params, noise=context.key is not None)
         carries = []
