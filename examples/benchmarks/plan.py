@@ -6,14 +6,14 @@ from typing import NamedTuple
 from jobs import CHARACTERS, STREAMS, Model, Size, cores_of
 
 # Seconds that one core of an AMD EPYC was seen to take.
-START = {"torch": 2.5, "torch.compile": 2.5, "keras": 3.5}
+START = {"torch": 2.5, "torch.cells": 2.5, "torch.compile": 2.5, "keras": 3.5}
 START_OF_OTHERS = 2.0
 COMPILATION = {"forward": 0.5, "backward": 1.0, "train": 2.2, "sample-1": 1.5, "sample-64": 1.5}
 REFERENCE = 7.0
 MULTIPLICATION = 1 / 3e10
 INSTANT = 5e-6  # of a layer, beside its products
 INSTANT_OF_TORCH = 3e-4  # of a layer, in its loop that samples
-SAMPLERS = ("jaxrnn", "plain", "torch")
+SAMPLERS = ("jaxrnn", "plain", "torch", "torch.cells")
 
 
 class Group(NamedTuple):
@@ -65,8 +65,11 @@ def estimate(group: Group, contenders: Sequence[str], rounds: int, seconds: floa
         for work in group.works:
             if work in STREAMS and name not in SAMPLERS:
                 continue
-            run = seconds_of_a_run(group.model, work, eager=name == "torch")
-            build = 0 if name == "torch" else COMPILATION[work]
+            if name == "torch.cells" and work not in STREAMS:
+                continue
+            eager = name in ("torch", "torch.cells")
+            run = seconds_of_a_run(group.model, work, eager)
+            build = 0 if eager else COMPILATION[work]
             total += build + 4 * run + rounds * max(seconds, 3 * run)
     return total
 

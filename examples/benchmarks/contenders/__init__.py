@@ -66,6 +66,7 @@ CONTENDERS = {
     "haiku": Contender("of_haiku", "haiku"),
     "keras": Contender("of_keras", "keras"),
     "torch": Contender("of_torch", "torch"),
+    "torch.cells": Contender("of_torch", "torch", {"by_cell": True}),
     "torch.compile": Contender("of_torch", "torch", {"compiled": True}),
     "cudnn": Contender("of_cudnn", "jax"),
 }

@@ -1,5 +1,7 @@
 """torch.nn, eager or compiled; this module and its process know nothing of JAX."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jobs import (
@@ -18,7 +20,8 @@ from weights import Layers, difference, make_data, make_weights, spell, unpack_l
 
 from contenders import Ready
 
-CELLS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "Elman": nn.RNN}
+LAYERS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "Elman": nn.RNN}
+CELLS = {"LSTM": nn.LSTMCell, "GRU": nn.GRUCell, "Elman": nn.RNNCell}
 COMPILED_INSTANTS = 100  # torch.compile writes every instant of every layer out
 
 
@@ -38,10 +41,12 @@ def wait() -> None:
         torch.cuda.synchronize()
 
 
-def build(work: str, model: Model, compiled: bool = False) -> Ready:
-    """The works."""
+def build(work: str, model: Model, compiled: bool = False, by_cell: bool = False) -> Ready:
+    """The works; whole sequences by a layer, and sampling by a layer or by cells."""
     # Full float32, as the others compute.
     torch.backends.cudnn.allow_tf32 = False
+    if by_cell and work not in STREAMS:
+        raise Skip("of a whole sequence torch's layers make one call.")
     if compiled:
         if work in STREAMS:
             raise Skip("the loop that samples is Python, compiled or not.")
@@ -50,7 +55,7 @@ def build(work: str, model: Model, compiled: bool = False) -> Ready:
             raise Skip(f"torch.compile writes all {instants} instants out, which takes minutes.")
         torch._dynamo.config.allow_rnn = True  # Without it the layers are left as they are.
     if work in STREAMS:
-        return sampling(work, model)
+        return sampling(work, model, by_cell)
     return {"forward": forward, "backward": backward, "train": train}[work](model, compiled)
 
 
@@ -63,7 +68,7 @@ def as_torch(array: np.ndarray) -> torch.Tensor:
 def network(model: Model, layers: Layers) -> nn.Module:
     """The layers with the given weights."""
     _, _, width, number = model.size
-    module = CELLS[model.cell](width, width, number, bidirectional=model.directions == 2)
+    module = LAYERS[model.cell](width, width, number, bidirectional=model.directions == 2)
     with torch.no_grad():
         for parameter, value in zip(module.parameters(), write(layers), strict=True):
             parameter.copy_(torch.tensor(value))
@@ -125,14 +130,34 @@ def backward(model: Model, compiled: bool) -> Ready:
     return Ready(run, differences)
 
 
+class Cells(nn.Module):
+    """The layers as cells, which take one instant with less around it than `nn.LSTM` has."""
+
+    def __init__(self, model: Model, layers: Layers):
+        super().__init__()
+        width = model.size.width
+        self.cells = nn.ModuleList(CELLS[model.cell](width, width) for _ in layers)
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters(), write(layers), strict=True):
+                parameter.copy_(torch.tensor(value))
+
+    def forward(self, xs, carry):
+        """One instant, called as the layers are: `[1, batch, width]`."""
+        x, states = xs[0], []
+        for cell, state in zip(self.cells, carry or [None] * len(self.cells), strict=True):
+            states.append(cell(x, state))
+            x = states[-1][0] if isinstance(states[-1], tuple) else states[-1]
+        return x[None], states
+
+
 class CharacterModel(nn.Module):
     """Embedding, layers and output layer."""
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, make: Callable[[Model, Layers], nn.Module] = network):
         super().__init__()
         weights = make_weights(model, equations(model))
         self.embedding = nn.Embedding.from_pretrained(torch.tensor(weights.table), freeze=False)
-        self.layers = network(model, weights.layers)
+        self.layers = make(model, weights.layers)
         self.output = nn.Linear(model.directions * model.size.width, VOCABULARY)
         with torch.no_grad():
             self.output.weight.copy_(torch.tensor(weights.kernel.T))
@@ -172,10 +197,10 @@ def train(model: Model, compiled: bool) -> Ready:
     return Ready(run, differences)
 
 
-def sampling(work: str, model: Model) -> Ready:
+def sampling(work: str, model: Model, by_cell: bool) -> Ready:
     """The usual loop: one character through the layers, draw, feed it back."""
     streams = STREAMS[work]
-    module = CharacterModel(model)
+    module = CharacterModel(model, Cells if by_cell else network)
 
     @torch.inference_mode()
     def run(temperature=1.0):
