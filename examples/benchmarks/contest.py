@@ -27,7 +27,7 @@ class Player:
         arguments = json.dumps(name), json.dumps(group.model), json.dumps(group.cores)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "measure.py"), *arguments],
-            env=environment(),
+            **apart(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -60,10 +60,15 @@ class Player:
         self.log.close()
 
 
-def environment() -> dict[str, str]:
-    """Of every process alike: the jaxrnn of this checkout comes first."""
+def apart(**variables: str) -> dict[str, Any]:
+    """How every process begins: with the jaxrnn of this checkout, and out of reach of Ctrl-C.
+
+    A terminal would interrupt them all at once, and each would say so; now we alone hear it, and
+    end the others.
+    """
     path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    ours = {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore", **variables}
+    return {"env": os.environ | ours, "start_new_session": True}
 
 
 class References:
@@ -89,8 +94,8 @@ class References:
             arguments = json.dumps(model), json.dumps(works), *missing
             subprocess.run(
                 [sys.executable, str(HERE / "reference.py"), *arguments],
-                env=environment() | {"JAX_PLATFORMS": "cpu"},
                 check=True,
+                **apart(JAX_PLATFORMS="cpu"),
             )
         return {equations: str(file) for equations, file in files.items()}
 

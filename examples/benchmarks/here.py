@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from contest import environment
+from contest import apart
+from jobs import cores_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "equinox", "dm-haiku", "keras", "torch", "optax", "numpy")
 DEVICE = "import jax; print(jax.devices()[0].device_kind)"
@@ -33,7 +34,7 @@ def machine() -> dict[str, Any]:
                 model = line.split(":", 1)[1].strip()
                 break
     asked = [sys.executable, "-c", DEVICE]
-    device = subprocess.check_output(asked, env=environment(), text=True, stderr=subprocess.DEVNULL)
+    device = subprocess.check_output(asked, text=True, stderr=subprocess.DEVNULL, **apart())
     return {
         "cpu": model,
         "cores": cores(),
@@ -72,9 +73,8 @@ def jaxrnn_version() -> str:
 
 def describe(machine: dict[str, Any]) -> str:
     """For people."""
-    cpu, cores, device, system = machine.values()
-    accelerator = "" if device == "cpu" else f", {device}"
-    return f"{cpu}, {cores} cores{accelerator}, {system}"
+    accelerator = "" if machine["device"] == "cpu" else f", {machine['device']}"
+    return f"{machine['cpu']}, {cores_of(machine['cores'])}{accelerator}, {machine['system']}"
 
 
 class Meter:

@@ -51,9 +51,14 @@ WORKS = {
 STREAMS = {"sample-1": 1, "sample-64": MANY_STREAMS}
 
 
+def count(number: float, one: str, many: str = "") -> str:
+    """1 core, 2 cores."""
+    return f"{number:g} {one if number == 1 else many or one + 's'}"
+
+
 def cores_of(number: int) -> str:
     """1 core, 2 cores."""
-    return "1 core" if number == 1 else f"{number} cores"
+    return count(number, "core")
 
 
 class Model(NamedTuple):
