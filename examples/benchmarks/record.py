@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import here
+import shape
 from plan import Group
 
 from jaxrnn.errors import InputError
@@ -32,12 +33,15 @@ class Record:
         """Read a file; raises InputError if there is none, or another."""
         try:
             content = json.loads(path.read_text("utf-8"))
+            shape.check_part(content, {"version": object}, "")
+            if content["version"] == VERSION:
+                shape.check(content)
         except OSError as error:
             raise InputError(f"'{path}' cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise InputError(f"'{path}' is no file of results: {error}.") from error
-        if not isinstance(content, dict) or content.keys() != {"version", "sessions", "groups"}:
-            raise InputError(f"'{path}' is no file of results; run.py writes one.")
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"'{path}' is no file of results, or a damaged one: {error}; run.py writes one."
+            ) from error
         if content["version"] != VERSION:
             raise InputError(
                 f"'{path}' has version {content['version']} of the format; this is {VERSION}."

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from goals import goals
 from here import describe
-from jobs import WORKS, cores_of
+from jobs import WORKS, cores_of, count
 from record import Record
-from tally import Seen, Setting, Table, collect, contenders_of, markdown
+from tally import Seen, Setting, Table, collect, contenders_of, markdown, swing
 
 DIRECTION = {1: "One direction", 2: "Both directions"}
 SIZE = "batch × time × width × layers"
@@ -42,16 +42,17 @@ def provenance(record: Record) -> Iterator[str]:
         names = ", ".join(f"{name} {version}" for name, version in session["versions"].items())
         settings = session["settings"]
         variables = "".join(f", {name}={value}" for name, value in session["environment"].items())
+        rounds = count(settings["rounds"], "round")
         yield (
-            f"{session['begun'][:16].replace('T', ' ')} UTC: {settings['rounds']} rounds of "
+            f"{session['begun'][:16].replace('T', ' ')} UTC: {rounds} of "
             f"{settings['seconds']:g} s; {names}{variables}."
         )
     swings = [
-        (max(times) - min(times)) / statistics.median(times)
+        found
         for group in groups(record)
         for contenders in group["works"].values()
         for entry in contenders.values()
-        if "skipped" not in entry and len(times := entry["median_ms"]) > 1
+        if (found := swing(entry)) is not None
     ]
     if swings:
         middle, tenth = middle_and_tenth(swings)
@@ -105,6 +106,7 @@ def times(setting: Setting, table: Table) -> Iterator[str]:
         [SIZE, *header],
         ([size, *(cell(row.get(name)) for name in names)] for size, row in table.items()),
     )
+    yield from swings_of(table)
     for note in dict.fromkeys(notes.values()):
         yield f"† {', '.join(name for name in notes if notes[name] == note)}: {note}."
     why = {}
@@ -119,6 +121,23 @@ def times(setting: Setting, table: Table) -> Iterator[str]:
     for sentence, who in reasons.items():
         yield f"Without {', '.join(who)}: {sentence}"
     yield ""
+
+
+def swings_of(table: Table) -> Iterator[str]:
+    """How far the rounds of one contender lie apart: a difference that is smaller is none."""
+    swings = {
+        (name, size): found
+        for size, row in table.items()
+        for name, seen in row.items()
+        if (found := swing(seen.entry)) is not None
+    }
+    if swings:
+        name, size = most = max(swings, key=swings.get)
+        yield (
+            f"Between rounds: {statistics.median(swings.values()):.0%} in the median, "
+            f"{swings[most]:.0%} at most ({name}, {size})."
+        )
+        yield ""
 
 
 def programs(tables: dict[Setting, Table]) -> Iterator[str]:

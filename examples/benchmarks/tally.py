@@ -67,6 +67,13 @@ def median(entry: dict) -> float | None:
     return None if "skipped" in entry or not entry else statistics.median(entry["median_ms"])
 
 
+def swing(entry: dict) -> float | None:
+    """How far the rounds lie apart, as a part of their median; None for who had not two."""
+    if "skipped" in entry or len(times := entry["median_ms"]) < 2:
+        return None
+    return (max(times) - min(times)) / statistics.median(times)
+
+
 def contenders_of(table: Table) -> list[str]:
     """Those with at least one time, jaxrnn first."""
     names = dict.fromkeys(name for row in table.values() for name, seen in row.items() if seen.ms)
