@@ -3,6 +3,7 @@
 python examples/benchmarks/draw.py --results benchmarks.json
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -20,17 +21,18 @@ from tally import Setting, Table, collect  # noqa: E402
 
 from jaxrnn.errors import InputError  # noqa: E402
 
-# Colour and mark of each contender.
+# Colour and mark of each contender, in the order in which they stand in a row.
 MARKS = {
-    "plain": (show.GREY, "|"),
-    "plain-hoisted": (show.GREY, "x"),
+    "plain": ("#555555", "s"),
+    "plain-hoisted": ("#555555", "x"),
     "flax.linen": (show.ORANGE, "o"),
-    "flax.nnx": (show.ORANGE, "s"),
+    "flax.nnx": (show.ORANGE, "h"),
     "equinox": (show.GREEN, "^"),
-    "haiku": (show.PINK, "D"),
+    "haiku": (show.PINK, "d"),
     "keras": (show.SKY, "v"),
-    "torch": (show.BLUE, "*"),
-    "torch.compile": (show.BLUE, "P"),
+    "torch": (show.BLUE, "P"),
+    "torch.cells": (show.BLUE, "X"),
+    "torch.compile": (show.BLUE, "p"),
     "cudnn": (show.GREEN, "P"),
     **{f"jaxrnn.{fold}": ("#333333", mark) for fold, mark in zip(FOLDS, "1234+x_", strict=True)},
 }
@@ -41,8 +43,10 @@ TITLES = {
     "sample-1": "sampling, one stream",
     "sample-64": "sampling, 64 streams",
 }
-TICKS = (0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
-FAR = (0.01, 0.1, 1, 10, 100, 1000)  # ticks where the former would touch
+# The weightiest first; which of them have room depends on the numbers. The goals lie at 1.3.
+TICKS = (1, 10, 100, 0.1, 1000, 2, 5, 0.5, 20, 1.3, 50, 3, 0.2, 200, 0.75, 0.8, 1.6, 0.9, 1.1)
+ROOM = 0.07  # that a tick wants, as a part of the axis
+FAR = 2.0  # times what nine of ten stay below: who is slower stands at the edge, with the number
 DRAWN = ("backward", "train", "sample-1")
 
 
@@ -85,23 +89,18 @@ def draw(path: Path, seen: dict[Setting, Table], machine: str) -> None:
     def panels(figure):
         grid = figure.subplots(len(cells), len(works), sharex="col", sharey=True, squeeze=False)
         marks = {}
-        for cell, axes in zip(cells, grid, strict=True):
-            for work, axis in zip(works, axes, strict=True):
-                table = chosen.get(Setting(directions, cores, cell, work), {})
-                panel(axis, table, f"{cell}: {TITLES[work]}")
-                marks |= {
-                    line.get_label(): line for line in axis.lines if line.get_label() in MARKS
-                }
-        for axis in grid[-1]:
-            low, high = axis.get_xlim()
-            ticks = FAR if high > 15 * low else TICKS
-            axis.set_xticks([tick for tick in ticks if low <= tick <= high])
-            axis.set_xticks([], minor=True)
-            axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        for work, axes in zip(works, grid.T, strict=True):
+            tables = [chosen.get(Setting(directions, cores, cell, work), {}) for cell in cells]
+            names, low, high = extent(tables)
+            for cell, table, axis in zip(cells, tables, axes, strict=True):
+                axis.set(xscale="log", xlim=(low, high), title=f"{cell}: {TITLES[work]}")
+                axis.set_xticks(ticks(low, high), minor=False)
+                axis.set_xticks([], minor=True)
+                axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                marks |= panel(axis, table, names, high)
         names = [name for name in MARKS if name in marks]
-        lines = [marks[name] for name in names]
         figure.legend(
-            lines,
+            [marks[name] for name in names],
             names,
             loc="outside upper left",
             ncols=8 if len(names) <= 8 else 6,
@@ -111,24 +110,75 @@ def draw(path: Path, seen: dict[Setting, Table], machine: str) -> None:
             f"how many times as long as jaxrnn, {cores_of(cores)}   ({machine})", size=9
         )
 
-    height = 0.9 + len(cells) * (0.45 + 0.2 * max(3, rows))
-    show.picture(path, (1.6 + 2.7 * len(works), height), panels)
+    height = 0.9 + len(cells) * (0.45 + 0.34 * max(3, rows))
+    show.picture(path, (1.6 + 3.1 * len(works), height), panels)
 
 
-def panel(axis, table: Table, title: str) -> None:
-    """Sizes from above, and a mark for everyone who was measured."""
-    sizes = list(table)[::-1]
-    for name, (colour, mark) in MARKS.items():
+def extent(tables: list[Table]) -> tuple[list[str], float, float]:
+    """Of one column of panels: who is drawn, and from where to where the axis goes."""
+    ratios = {
+        name: found
+        for name in MARKS
+        if (found := [row[name].ratio for t in tables for row in t.values() if ratio_of(row, name)])
+    }
+    every = sorted([1.0, *(ratio for found in ratios.values() for ratio in found)])
+    most = FAR * every[math.ceil(0.9 * (len(every) - 1))]  # of few, all
+    high = max(ratio for ratio in every if ratio <= most)
+    margin = (high / every[0]) ** 0.06 * 1.03
+    return list(ratios), every[0] / margin, high * margin
+
+
+def ratio_of(row, name: str) -> float | None:
+    """Times jaxrnn's, if both were measured."""
+    return row[name].ratio if name in row else None
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Those that lie on the axis and have room."""
+    found = []
+    for tick in TICKS:
+        room = (high / low) ** ROOM
+        if low <= tick <= high and all(not 1 / room < tick / other < room for other in found):
+            found.append(tick)
+    return sorted(found)
+
+
+def panel(axis, table: Table, names: list[str], high: float) -> dict:
+    """Sizes from above, and in the row of each a lane for every contender; returns their marks."""
+    sizes, marks = list(table)[::-1], {}
+    for place in range(0, len(sizes), 2):
+        axis.axhspan(place - 0.5, place + 0.5, color="#F2F2F2", linewidth=0, zorder=-1)
+    for lane, name in enumerate(names):
+        colour, mark = MARKS[name]
+        height = 0.8 * (0.5 - (lane + 0.5) / len(names))
         points = [
-            (table[size][name].ratio, place)
+            (ratio, place + height)
             for place, size in enumerate(sizes)
-            if name in table[size] and table[size][name].ratio
+            if (ratio := ratio_of(table[size], name))
         ]
         if points:
-            axis.plot(*zip(*points, strict=True), mark, color=colour, label=name, alpha=0.85)
+            xs, ys = zip(*points, strict=True)
+            xs = [min(x, high) for x in xs]
+            (marks[name],) = axis.plot(xs, ys, mark, color=colour, markersize=5.5, clip_on=False)
+        for ratio, y in points:
+            if ratio > high:
+                axis.annotate(
+                    f"{ratio:.0f} ×",
+                    (high, y),
+                    (-6, 0),
+                    textcoords="offset points",
+                    ha="right",
+                    va="center",
+                    color=colour,
+                    size=8,
+                )
     axis.axvline(1, color="#333333", linewidth=1.2, zorder=0)
-    axis.set(xscale="log", title=title, ylim=(-0.6, len(sizes) - 0.4))
+    axis.grid(color="#888888", alpha=0.4)  # to be seen on the bands too
+    axis.set_ylim(-0.5, len(sizes) - 0.5)
     axis.set_yticks(range(len(sizes)), [size.replace("x", " × ") for size in sizes])
+    axis.tick_params(axis="y", length=0)
+    axis.grid(visible=False, axis="y")
+    return marks
 
 
 if __name__ == "__main__":
