@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -68,7 +70,8 @@ def pretend(load, monkeypatch):
 def test_wrong_numbers_and_broken_contenders_are_caught_and_the_rest_is_drawn(load, tmp_path):
     copy = tmp_path / "benchmarks"
     shutil.copytree(EXAMPLES / "benchmarks", copy)
-    shutil.copy(EXAMPLES / "show.py", tmp_path)
+    for module in ("show.py", "command_line.py"):
+        shutil.copy(EXAMPLES / module, tmp_path)
     plain = copy / "contenders" / "of_plain_jax.py"
     # Input and forget gate change places: a network, but another one.
     swapped = plain.read_text().replace("i, f, g, o = jnp.split", "f, i, g, o = jnp.split")
@@ -119,6 +122,34 @@ def test_wrong_numbers_and_broken_contenders_are_caught_and_the_rest_is_drawn(lo
     assert re.search(r"^\| 3x12x8x1 \| [\d.e+]+ \| [\d.e+]+ \([\d.]+×\) \|$", page, re.M)
     assert "Without plain: its numbers are wrong" in page
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a group of processes")
+def test_ctrl_c_is_one_word_and_leaves_no_process_behind(tmp_path):
+    asked = "--quick --contenders jaxrnn plain --cores all --output out.json".split()
+    command = [sys.executable, str(EXAMPLES / "benchmarks" / "run.py"), *asked]
+    running = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while "LSTM" not in running.stdout.readline():
+        assert running.poll() is None
+    time.sleep(1)
+    children = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    said = running.communicate(timeout=30)[1]
+    assert running.returncode == 130
+    assert re.fullmatch(r"(error: )?interrupted\n", said)
+    assert len(children.stdout.split()) >= 2
+    for child in children.stdout.split():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(child), 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
 def test_a_process_that_does_not_answer_is_ended(load, monkeypatch):
@@ -206,6 +237,28 @@ def test_a_run_goes_on_where_the_last_one_ended(pretend, tmp_path, capsys):
     assert [group["session"] for group in content["groups"]] == [0, 1, 1, 2, 2, 3, 3]
 
 
+def test_why_someone_is_missing_is_said_once_and_how_to_draw(pretend, load, tmp_path, capsys):
+    def contest(group, names, *_):
+        absent = {"skipped": "keras is not installed."}
+        return {w: {"jaxrnn": times(2.0), "keras": absent} for w in group.works}
+
+    load("run").contest.contest = contest  # undone by `pretend`
+    path = tmp_path / "my file.json"
+    pretend[0](
+        output=path,
+        cells=("LSTM", "GRU"),
+        sizes=("1x2x3x1",),
+        directions=("uni",),
+        works=("train", "backward"),
+        contenders=("jaxrnn", "keras"),
+        cores=("all",),
+    )
+    printed = capsys.readouterr().out
+    assert printed.count("  Without keras: keras is not installed.\n") == 1
+    assert "2 groups; 2 to measure, about 1 minute.\n" in printed
+    assert f"holds 2 groups. Now: draw.py --results '{path}'\n" in printed
+
+
 def test_results_of_another_machine_are_not_mixed_in(load, pretend, tmp_path):
     record_of(load, tmp_path / "out.json")
     before = (tmp_path / "out.json").read_bytes()
@@ -241,11 +294,34 @@ def test_bad_arguments_are_one_sentence(pretend, options, sentence, tmp_path, mo
     assert pretend[1] == []
 
 
+@pytest.mark.parametrize("repeats", [0, -1])
+def test_notebooks_without_repeats_are_refused(load, repeats, tmp_path):
+    with pytest.raises(InputError, match=f"repeats is {repeats}; give"):
+        load("notebooks").main(repeats=repeats, picture=tmp_path / "picture.png")
+
+
+def test_notebooks_without_torch_are_refused(load, monkeypatch, tmp_path):
+    notebooks = load("notebooks")
+    monkeypatch.setattr(notebooks.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"torch is not installed; get it with: pip install"):
+        notebooks.main(picture=tmp_path / "picture.png")
+
+
+def test_a_notebook_that_fails_is_one_sentence(load, monkeypatch):
+    notebooks = load("notebooks")
+    monkeypatch.setattr(notebooks.sys, "executable", "false")
+    with pytest.raises(SystemExit, match="001 neuralnet, ours: its process ended with status 1."):
+        notebooks.in_a_process("ours", "001 neuralnet")
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         ("{", "is no file of results"),
-        ("[]", "is no file of results; run.py writes one."),
+        pytest.param("[" * 10**5, "is no file of results", id="deep"),
+        ("[]", "is no file of results, or a damaged one: all of it is []; run.py writes one."),
+        ('{"version": 1, "sessions": [], "groups": [{}]}', "groups/0 has no 'session'; run.py"),
+        ('{"version": 1, "sessions": [], "groups": null}', "damaged one: groups is null; run.py"),
         ('{"version": 2, "sessions": [], "groups": []}', "version 2 of the format; this is 1."),
         ('{"version": 1, "sessions": [], "groups": []}', "holds no group yet"),
         (None, "cannot be read: No such file or directory."),
@@ -256,6 +332,39 @@ def test_files_that_hold_no_results_are_one_sentence(load, content, sentence, tm
         (tmp_path / "out.json").write_text(content)
     with pytest.raises(InputError, match=re.escape(sentence)):
         load("draw").main(results=tmp_path / "out.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("sessions/0/machine/cores", "two", 'sessions/0/machine/cores is "two"'),
+        ("sessions/0/settings", {}, "sessions/0/settings has no 'rounds'"),
+        ("groups/0/session", 1, "groups/0 is of a session that is not there"),
+        ("groups/0/cell", "LSTN", 'groups/0/cell is "LSTN"'),
+        ("groups/0/size", "2x3x4", 'groups/0/size is "2x3x4"'),
+        ("groups/0/directions", [], "groups/0/directions is []"),
+        ("groups/0/works", {"rest": {}}, "groups/0 has a work 'rest'"),
+        ("groups/0/works/train/plain", {}, "groups/0/works/train/plain has no 'median_ms'"),
+        ("groups/0/works/train/plain/median_ms", [], "train/plain/median_ms is []"),
+        ("groups/0/works/train/plain/median_ms/0", 0, "train/plain/median_ms/0 is 0"),
+        ("groups/0/works/train/plain/first_s", float("nan"), "train/plain/first_s is NaN"),
+        ("groups/0/works/train/plain/loops", [{}], "plain/loops/0 has no 'instructions'"),
+        ("groups/0/works/train/keras/skipped", None, "train/keras/skipped is null"),
+    ],
+)
+def test_damage_is_found_wherever_it_is(load, pretend, tmp_path, place, value, sentence):
+    path = tmp_path / "out.json"
+    works = {"train": {"jaxrnn": times(1.0), "plain": times(1.0), "keras": {"skipped": "no."}}}
+    content = record_of(load, path, ("LSTM", "1x2x3x1", 1, 1, works)).content
+    *parents, last = [int(name) if name.isdigit() else name for name in place.split("/")]
+    part = content
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    path.write_text(json.dumps(content))
+    for command in (lambda: load("draw").main(results=path), lambda: pretend[0](output=path)):
+        with pytest.raises(InputError, match=re.escape(f"{sentence}; run.py writes one.")):
+            command()
 
 
 def test_ratios_are_of_medians_of_one_group_and_the_newest_counts(load, tmp_path):
@@ -278,6 +387,33 @@ def test_ratios_are_of_medians_of_one_group_and_the_newest_counts(load, tmp_path
     page = page(record)
     assert "| 50x50x128x2 | 10 | 30 (3.00×) | 24 (1.20×) |" in page
     assert "Without torch: not here." in page
+
+
+def test_each_table_says_how_far_the_rounds_lie_apart(load, tmp_path):
+    works = {"train": {"jaxrnn": times(9.0, 10.0, 11.0), "plain": times(10.0, 15.0, 20.0)}}
+    works["backward"] = {"jaxrnn": times(10.0)}
+    group = "LSTM", "1x2x3x1", 1, 1, works
+    page = load("report").page(record_of(load, tmp_path / "out.json", group))
+    (said,) = re.findall("^Between rounds: .*$", page, re.M)
+    assert said == "Between rounds: 43% in the median, 67% at most (plain, 1x2x3x1)."
+
+
+def test_who_is_far_slower_stands_at_the_edge_of_the_picture(load):
+    draw, tally = load("draw"), load("tally")
+    sizes = [f"{batch}x2x3x1" for batch in range(1, 13)]
+    table = {
+        size: {"plain": tally.Seen(1.5, 1.5, {}), "torch": tally.Seen(0.8, 0.8, {})}
+        for size in sizes
+    }
+    table[sizes[0]]["torch"] = tally.Seen(33.0, 33.0, {})
+    names, low, high = draw.extent([table])
+    assert names == ["plain", "torch"]
+    assert 0.7 < low < 0.8
+    assert 1.5 < high < 2
+    assert {1, 1.3} <= set(draw.ticks(low, high))
+    assert {1, 2, 5, 10, 20} <= set(draw.ticks(0.7, 40))
+    # Of few, nobody is far.
+    assert draw.extent([dict(list(table.items())[:2])])[2] > 33
 
 
 def test_goals_take_the_fastest_rival_of_each_size_and_say_what_is_missed(load, tmp_path):

@@ -12,6 +12,7 @@ group; the same command goes on where the last one ended.
 
 import difflib
 import itertools
+import shlex
 import statistics
 import sys
 import tempfile
@@ -27,7 +28,7 @@ import here  # noqa: E402
 import plan  # noqa: E402
 import show  # noqa: E402
 from contenders import CONTENDERS  # noqa: E402
-from jobs import CELLS, DIRECTIONS, SIZES, WORKS, Size  # noqa: E402
+from jobs import CELLS, DIRECTIONS, SIZES, WORKS, Size, count  # noqa: E402
 from record import Record  # noqa: E402
 
 from jaxrnn.errors import InputError  # noqa: E402
@@ -136,7 +137,7 @@ def measure(
 ) -> list[str]:
     """Group after group while there is time; returns what was wrong."""
     sys.stdout.reconfigure(line_buffering=True)  # for who looks at it in a file
-    begun, wrong = time.monotonic(), []
+    begun, wrong, told = time.monotonic(), [], set()
     with tempfile.TemporaryDirectory() as folder:
         references = contest.References(folder)
         for number, group in enumerate(left):
@@ -144,10 +145,12 @@ def measure(
             # What is done tells how much slower or faster this machine is than the plan's.
             pace = elapsed / sum(costs[:number]) if number else 1.0
             if number and elapsed + pace * costs[number] > 60 * minutes:
-                print(f"\n{minutes:g} minutes are over; the same command goes on with the rest.")
+                given = count(minutes, "minute is", "minutes are")
+                print(f"\n{given} over; the same command goes on with the rest.")
                 break
             rest = pace * sum(costs[number:]) / 60
-            print(f"\n{group.name}   ({number + 1} of {len(left)}, {rest:.0f} minutes to go)")
+            place = f"{number + 1} of {len(left)}, {about(rest)} to go"
+            print(f"\n{group.name}   ({place})")
             meter = here.Meter()
             works = contest.contest(group, names, *turns, references)
             others = meter.others()
@@ -159,10 +162,25 @@ def measure(
                     for name, entry in seen.items()
                     if entry.get("wrong")
                 ]
+            for sentence, who in absent(works).items():
+                if new := [name for name in who if (name, sentence) not in told]:
+                    print(f"  Without {', '.join(new)}: {sentence}")
+                    told |= {(name, sentence) for name in new}
             if others and others > BUSY:
                 print(f"  Others used {others:.1f} cores meanwhile: the times swing.")
-    print(f"\n{record.path} holds {len(record.content['groups'])} groups; draw.py draws them.")
+    held = count(len(record.content["groups"]), "group")
+    print(f"\n{record.path} holds {held}. Now: draw.py --results {shlex.quote(str(record.path))}")
     return wrong
+
+
+def absent(works: dict[str, dict[str, dict]]) -> dict[str, list[str]]:
+    """Who did not take part, by the sentence that says why."""
+    found: dict[str, dict[str, None]] = {}
+    for seen in works.values():
+        for name, entry in seen.items():
+            if "skipped" in entry:
+                found.setdefault(entry["skipped"], {})[name] = None
+    return {sentence: list(names) for sentence, names in found.items()}
 
 
 def line(name: str, entry: dict) -> str:
@@ -176,13 +194,19 @@ def announce(record: Record, total: int, left: int, whole: float, minutes: float
     """How much there is to do, in minutes."""
     kept = f"; {record.path} has {total - left} of them" if left < total else ""
     short = f", and {minutes:g} are given" if whole > minutes else ""
-    print(f"{total} groups{kept}; {left} to measure, about {whole:.0f} minutes{short}.")
+    long = f", {about(whole)}{short}" if left else ""
+    print(f"{count(total, 'group')}{kept}; {left} to measure{long}.")
     if left < total:
         then, now = record.content["sessions"][-1]["versions"], here.versions()
         names = [name for name in now if now[name] != then.get(name)]
         changes = ", ".join(f"{name} {then.get(name)} → {now[name]}" for name in names)
         if changes:
             print(f"Since then: {changes}; --again measures all groups anew.")
+
+
+def about(minutes: float) -> str:
+    """Whole minutes, of what is not known better."""
+    return f"about {count(max(1, round(minutes)), 'minute')}"
 
 
 def check_names(option: str, given: Sequence[str], known: Iterable[str]) -> None:
