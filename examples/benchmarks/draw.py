@@ -10,6 +10,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
+import quiet  # noqa: E402
+
+if __name__ == "__main__":
+    quiet.while_importing()
+
 import show  # noqa: E402
 from contenders import FOLDS  # noqa: E402
 from goals import goals  # noqa: E402
@@ -182,4 +187,4 @@ def panel(axis, table: Table, names: list[str], high: float) -> dict:
 
 
 if __name__ == "__main__":
-    show.run(main)
+    show.run(quiet.until_main(main))

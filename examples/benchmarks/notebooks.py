@@ -19,6 +19,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
+import quiet  # noqa: E402
+
+if __name__ == "__main__":
+    quiet.while_importing()
+
 import show  # noqa: E402
 from contest import apart  # noqa: E402
 from jobs import count  # noqa: E402
@@ -126,4 +131,4 @@ def draw(path: Path, results, machine: str) -> None:
 
 
 if __name__ == "__main__":
-    show.run(main)
+    show.run(quiet.until_main(main))

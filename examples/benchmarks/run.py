@@ -23,6 +23,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
+import quiet  # noqa: E402
+
+if __name__ == "__main__":
+    quiet.while_importing()
+
 import contest  # noqa: E402
 import here  # noqa: E402
 import plan  # noqa: E402
@@ -247,4 +252,4 @@ def parse_cores(given: Sequence[str]) -> list[int]:
 
 
 if __name__ == "__main__":
-    show.run(main)
+    show.run(quiet.until_main(main))
