@@ -137,16 +137,23 @@ def test_ctrl_c_is_one_word_and_leaves_no_process_behind(tmp_path):
         text=True,
         start_new_session=True,
     )
-    while "LSTM" not in running.stdout.readline():
+
+    def children(*named):
+        asked = ["pgrep", "-P", str(running.pid), *named]
+        return subprocess.run(asked, capture_output=True, text=True).stdout.split()
+
+    # The references are computed when all players are there.
+    while not children("-f", "reference.py"):
         assert running.poll() is None
-    time.sleep(1)
-    children = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True)
+        time.sleep(0.1)
+    time.sleep(0.5)
+    left = children()
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does
     said = running.communicate(timeout=30)[1]
     assert running.returncode == 130
     assert re.fullmatch(r"(error: )?interrupted\n", said)
-    assert len(children.stdout.split()) >= 2
-    for child in children.stdout.split():
+    assert len(left) == 3
+    for child in left:
         with pytest.raises(ProcessLookupError):
             os.kill(int(child), 0)
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
