@@ -126,6 +126,11 @@ class Cell(Layer[Params, Carry]):
         """`project` and `step` in one; y has the dtype of x, as in a sequence."""
         _check_instant(self, x)
         carry, y = self.step(params, carry, self.project(params, x))
+        if not isinstance(y, jax.Array):
+            raise TypeError(
+                f"step returned an output of type {type(y).__name__}; expected one array, "
+                "[*batch, output_size]."
+            )
         return carry, y.astype(x.dtype)
 
     @property
@@ -247,7 +252,8 @@ def _most_derived(cell_type: type[ManualCell], *names: str) -> int:
 def cast(tree: Any, dtype: Any) -> Any:
     """`tree` with every floating-point leaf as `dtype`; other leaves stay as they are."""
 
-    def leaf(x: jax.Array) -> jax.Array:
+    def leaf(x: Any) -> jax.Array:
+        x = jnp.asarray(x)  # A carry may begin with Python's numbers.
         return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     return jax.tree.map(leaf, tree)

@@ -1,6 +1,7 @@
 """The affine map: the one place where a kernel multiplies and a bias is broadcast."""
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.narrow_product import is_narrow, narrow_product
@@ -36,7 +37,10 @@ def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         )
     if bias is None:
         return y
-    return y + lax.broadcast_in_dim(bias.astype(y.dtype), y.shape, (y.ndim - 1,))
+    # In float32 at least, so that the cotangent of the bias is summed in it.
+    wide = jnp.float32 if is_narrow(y.dtype) else y.dtype
+    added = y.astype(wide) + lax.broadcast_in_dim(bias.astype(wide), y.shape, (y.ndim - 1,))
+    return added.astype(y.dtype)
 
 
 def contract(xs: jax.Array, d_ys: jax.Array, kernel: jax.Array) -> jax.Array:

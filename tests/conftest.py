@@ -55,3 +55,17 @@ def written(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(WRITTEN.encode())
     return path
+
+
+@pytest.fixture
+def compilations():
+    """The durations of what XLA compiled while the test ran."""
+    seen = []
+
+    def listener(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listener)

@@ -341,20 +341,6 @@ def test_an_equal_cell_is_not_traced_again(fold):
     assert len(TRACES) > traces
 
 
-@pytest.fixture
-def compilations():
-    """The durations of what XLA compiled while the test ran."""
-    seen = []
-
-    def listener(event, duration, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            seen.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listener)
-    yield seen
-    jax.monitoring.unregister_event_duration_listener(listener)
-
-
 def test_a_second_call_compiles_nothing(compilations):
     def call(size):
         cell = jaxrnn.stack(jaxrnn.LSTM(size, 6), jaxrnn.GRU(6, 2))

@@ -1,14 +1,17 @@
 """Cells that users derive from ours or write themselves: never a silent wrong answer."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
-from comparison import assert_same_values_and_gradients, random_point
+from comparison import assert_close, assert_same_values_and_gradients, random_point
+from tables import label
 
 import jaxrnn
-from jaxrnn.folds import automatic, bptt, scan
+from jaxrnn.folds import automatic, bptt, checkpointed, hoisted, scan, truncated
 
 
 class DoubledElman(jaxrnn.Elman):
@@ -162,3 +165,173 @@ def test_what_makes_a_fold_has_to_be_called(name):
     cell, make = jaxrnn.LSTM(3, 4), getattr(jaxrnn.folds, name)
     with pytest.raises(TypeError, match=rf"^fold: {name} makes a fold .* as in fold={name}\(\w+\)"):
         jaxrnn.unroll(cell, cell.init(jax.random.key(0)), jnp.ones((5, 3)), fold=make)
+
+
+@jax.custom_vjp
+def clipped(h):
+    """Its cotangent is clipped at every instant, which is not linear."""
+    return h
+
+
+clipped.defvjp(lambda h: (h, None), lambda _, d_h: (jnp.clip(d_h, -0.1, 0.1),))
+
+
+def clipping(h, u, x):
+    return clipped(jnp.tanh(h @ u + x))
+
+
+def branching(h, u, x):
+    return jax.lax.cond(x.sum() > 0, lambda h: jnp.tanh(h @ u + x), lambda h: h, h)
+
+
+def looping(h, u, x):
+    def twice(state):
+        return state[0] + 1, jnp.tanh(state[1] @ u + x)
+
+    return jax.lax.while_loop(lambda state: state[0] < 2, twice, (0, h))[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Updating(jaxrnn.Cell):
+    """A cell with any update: h' = update(h, U, x)."""
+
+    input_size: int
+    update: Callable
+
+    def init(self, key):
+        return {"u": jax.random.normal(key, (self.input_size,) * 2)}
+
+    def initial_carry(self, batch_shape=()):
+        return jnp.zeros((*batch_shape, self.input_size))
+
+    def step(self, params, carry, drive):
+        h = self.update(carry, params["u"], drive)
+        return h, h
+
+
+@pytest.mark.parametrize("fold", [automatic, hoisted], ids=["automatic", "hoisted"])
+@pytest.mark.parametrize("update", [clipping, branching, looping], ids=["clip", "cond", "while"])
+def test_what_cannot_be_hoisted_has_the_derivative_of_scan(update, fold):
+    cell = Updating(3, update)
+    params = cell.init(jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (7, 2, 3))
+
+    def derivative(fold):
+        def loss(params):
+            return (jaxrnn.unroll(cell, params, xs, fold=fold)[1] ** 2).sum()
+
+        if update is looping:  # JAX takes it backwards in no way.
+            return jax.jvp(loss, (params,), (params,))
+        return jax.grad(loss)(params)
+
+    assert_close(derivative(fold), derivative(scan))
+
+
+@pytest.mark.parametrize("cell", [jaxrnn.LSTM(3, 4), jaxrnn.GRU(3, 4), jaxrnn.Elman(3, 4)], ids=str)
+def test_hoisted_with_numbers_that_are_known(cell):
+    """Called as the docstrings do: of known numbers JAX keeps other residuals than in a loop."""
+    params, carry = cell.init(jax.random.key(0)), cell.initial_carry()
+    xs = np.random.default_rng(0).normal(size=(7, 3))
+
+    def loss(params, fold):
+        return (fold(cell, params, carry, xs)[1] ** 2).sum()
+
+    expected = jax.grad(loss)(params, scan)
+    assert_close(jax.grad(loss)(params, hoisted), expected)
+    known = jax.tree.map(np.asarray, carry)
+    inside = jax.jit(jax.grad(lambda p: (hoisted(cell, p, known, xs)[1] ** 2).sum()))
+    assert_close(inside(params), expected)
+    assert_close(
+        jax.jvp(lambda p: loss(p, hoisted), (params,), (params,))[1],
+        jax.jvp(lambda p: loss(p, scan), (params,), (params,))[1],
+    )
+    with jax.disable_jit():
+        assert_close(jax.grad(loss)(params, hoisted), expected)
+
+
+@pytest.mark.parametrize(
+    "fold", [automatic, scan, hoisted, truncated(2), checkpointed(2)], ids=label
+)
+def test_a_gradient_is_compiled_once(fold, compilations):
+    """Outside of `jax.jit` too."""
+    cell = Updating(3, lambda h, u, x: jnp.tanh(h @ u + x))
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((5, 2, 3))
+
+    def gradient():
+        return jax.grad(lambda params: jaxrnn.unroll(cell, params, xs, fold=fold)[1].sum())(params)
+
+    gradient(), gradient()
+    seen = len(compilations)
+    assert seen > 0
+    gradient()
+    assert len(compilations) == seen
+
+
+def broken(name):
+    """Cells that go wrong in one instant, each in its way."""
+
+    def update(h, u, x):
+        if name == "key":
+            raise KeyError("q")
+        if name == "tracer" and h.sum() > 0:
+            return h
+        return (h, h) if name == "pair" else h
+
+    return Updating(3, update)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "sentence"),
+    [
+        ("key", KeyError, "q"),
+        ("tracer", jax.errors.TracerBoolConversionError, "traced"),
+        ("pair", TypeError, "an output of type tuple; expected one array"),
+    ],
+)
+def test_what_fails_in_a_step_names_the_cell(name, error, sentence):
+    cell = broken(name)
+    with pytest.raises(error, match=sentence) as caught:
+        jaxrnn.unroll(cell, cell.init(jax.random.key(0)), jnp.ones((5, 2, 3)))
+    told = [str(caught.value), *getattr(caught.value, "__notes__", [])]
+    assert any(
+        part.startswith("Updating(input_size=3") and "one instant failed" in part for part in told
+    )
+
+
+def test_a_carry_may_begin_with_numbers_of_python():
+    class FromZero(Counting):
+        def initial_carry(self, batch_shape=()):
+            return super().initial_carry(batch_shape) | {"t": 0}
+
+    cell = FromZero(3)
+    params = cell.init(jax.random.key(0))
+    assert int(jaxrnn.unroll(cell, params, jnp.ones((5, 2, 3)))[0]["t"]) == 5
+
+
+def test_the_history_of_what_all_rows_share():
+    cell, xs = Counting(3), jnp.ones((2, 5, 3))
+    history, _ = jaxrnn.unroll_history(cell, cell.init(jax.random.key(0)), xs, time_axis=1)
+    assert history.carry["t"].tolist() == [1, 2, 3, 4, 5]
+    assert history.carry["h"].shape == (2, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("fold", "error", "sentence"),
+    [
+        (
+            lambda *given: None,
+            TypeError,
+            r"must return the carry and the outputs.*got a value of type NoneType",
+        ),
+        (
+            lambda cell, params, carry, xs: scan(cell, params, carry, xs[1:]),
+            ValueError,
+            r"returned outputs of shape \(4, 2, 3\) for 5 instants",
+        ),
+    ],
+    ids=["None", "an instant less"],
+)
+def test_a_fold_of_your_own_is_checked(fold, error, sentence):
+    cell = Counting(3)
+    with pytest.raises(error, match=sentence):
+        jaxrnn.unroll(cell, cell.init(jax.random.key(0)), jnp.ones((5, 2, 3)), fold=fold)

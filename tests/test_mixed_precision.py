@@ -1,5 +1,6 @@
 """Narrow products, wide memory: what has which dtype, and what it is good for."""
 
+import functools
 import re
 
 import jax
@@ -12,7 +13,7 @@ from rows import QUICKLY
 from tables import label
 
 import jaxrnn
-from jaxrnn.folds import bptt, rebuilt, scan, truncated
+from jaxrnn.folds import bptt, checkpointed, rebuilt, scan, truncated
 
 F32, BF16, F64 = jnp.float32, jnp.bfloat16, jnp.float64
 TIME, ROWS = 5, 3
@@ -218,6 +219,27 @@ def test_a_wide_memory_keeps_small_increments(fold):
     assert narrow.c[0] < 0.5 * exact
 
 
+@pytest.mark.parametrize("cell", [jaxrnn.LSTM(4, 8), jaxrnn.GRU(4, 8)], ids=str)
+@pytest.mark.parametrize(("length", "rows"), [(40, 512), (3000, 1)])
+@pytest.mark.parametrize("fold", [scan, bptt, rebuilt(7), checkpointed(7), truncated(1)], ids=label)
+def test_gradients_are_summed_in_float32(cell, length, rows, fold):
+    """In bfloat16 a sum of thousands of like numbers is a fraction of what it should be."""
+    if isinstance(fold, type(truncated(1))):
+        fold = truncated(length - 1, every=length - 1)
+    params = jax.tree.map(lambda leaf: leaf.astype(F32), cell.init(jax.random.key(0)))
+    xs = jax.random.normal(jax.random.key(1), (length, rows, 4), F32)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def gradient(params, layer):
+        return jax.grad(lambda params: jaxrnn.unroll(layer, params, xs, fold=fold)[1].mean())(
+            params
+        )
+
+    mixed = gradient(params, jaxrnn.MixedPrecision(cell))
+    for got, want in zip(mixed, gradient(params, cell), strict=True):
+        assert jnp.abs(got - want).max() < 0.02 * jnp.abs(want).max()
+
+
 NEAR = jaxrnn.stack(jaxrnn.LSTM(3, 4), jaxrnn.Linear(4, 2))
 
 
@@ -290,3 +312,11 @@ def test_other_dtypes_are_refused(option):
             (TypeError, ValueError), match=f"MixedPrecision: {option} must be one of bfloat16"
         ):
             jaxrnn.MixedPrecision(jaxrnn.LSTM(3, 4), **{option: dtype})
+
+
+@pytest.mark.parametrize(
+    ("compute", "carry"), [("float32", "bfloat16"), ("float16", "bfloat16"), ("float64", "float32")]
+)
+def test_a_carry_narrower_than_what_is_computed_is_refused(compute, carry):
+    with pytest.raises(ValueError, match=f"a carry in {carry} cannot hold .* in {compute}"):
+        jaxrnn.MixedPrecision(jaxrnn.LSTM(3, 4), compute, carry)

@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxrnn.cell import Carry, Cell, ManualCell, Params
 from jaxrnn.folds.segments import even_segments, few_rows, pieces, rows_of, scan_segments, time_of
+from jaxrnn.folds.wide_sums import wide_sums
 
 ROWS_AT_ONCE = 512  # of the contractions for the weights: enough for the product to be efficient
 
@@ -118,6 +119,7 @@ def by_hand(
     """
     params, carry, xs = primals
     t_params, t_carry, t_xs = tangents
+    t_params, _ = wide_sums(t_params)
 
     # A checkpoint, so that nothing is kept beside what it is given: not even its reshaped copy.
     @functools.partial(jax.checkpoint, prevent_cse=False)
@@ -172,7 +174,7 @@ def push_tangents(
     # The weights wait outside the loop: one contraction over all instants instead of T.
     def gradients(d_drives):
         d_params, d_xs = cell.gradients(params, xs, residuals, d_drives)
-        return _as_dtype_of(d_params, params), _as_dtype_of(d_xs, xs)
+        return _as_dtype_of(d_params, t_params), _as_dtype_of(d_xs, xs)
 
     # An example of each cotangent, for the transposes. Only shapes, dtypes and (under `shard_map`)
     # the devices they differ by are looked at; nothing of this is ever computed.
@@ -192,13 +194,13 @@ def push_tangents(
     return lax.scan(tangent_body, t_carry, (residuals, t_drives))
 
 
-def _as_dtype_of(cotangents, primals):
+def _as_dtype_of(cotangents, others):
     """Under mixed precision sums are taken in a wider dtype than what they are cotangents of."""
 
-    def leaf(d, primal):
-        return None if d is None else d.astype(primal.dtype)  # None: flags and noise have none.
+    def leaf(d, other):
+        return None if d is None else d.astype(other.dtype)  # None: flags and noise have none.
 
-    return jax.tree.map(leaf, cotangents, primals, is_leaf=lambda d: d is None)
+    return jax.tree.map(leaf, cotangents, others, is_leaf=lambda d: d is None)
 
 
 def _matching(tangents, cotangents):

@@ -12,6 +12,7 @@ from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.automatic import automatic
 from jaxrnn.folds.segments import root, scan_segments, time_of
+from jaxrnn.folds.wide_sums import wide_sums
 
 Fold = Callable[[Cell, Any, Any, Any], tuple[Any, Any]]
 
@@ -39,12 +40,13 @@ class Checkpointed:
         self, cell: Cell[Params, Carry], params: Params, carry: Carry, xs: Any
     ) -> tuple[Carry, jax.Array]:
         """Fold `cell` over `xs`; see `checkpointed`."""
+        wide, narrow = wide_sums(params)
 
         @functools.partial(jax.checkpoint, policy=self._policy())
         def segment(carry, xs):
             if self.on_host:
                 carry = checkpoint_name(carry, _BORDER)
-            return self.fold(cell, params, carry, xs)
+            return self.fold(cell, narrow(wide), carry, xs)
 
         return scan_segments(segment, carry, xs, self.every or root(time_of(xs)))
 

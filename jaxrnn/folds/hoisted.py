@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Var
+from jax.extend.core import Var, jaxprs_in_params
 
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.scan import scan
 from jaxrnn.folds.segments import time_of
+from jaxrnn.folds.wide_sums import is_narrow_float
 
 
 def hoisted(
@@ -32,6 +33,10 @@ def hoisted(
     residuals that it needs, which are kept. What of them is the same at every instant (the weights
     themselves) is taken from the first, not kept T times. A tangent is pushed by the transpose of
     the pullback; and where `grad` transposes that, the pullback itself comes back.
+
+    Where that cannot be, the derivative is that of `scan`: if JAX cannot transpose a pullback, as
+    with a `lax.cond` or a `lax.while_loop` in `step`; if `step` has a `jax.custom_vjp`, which need
+    not be linear; and if parameters are narrower than float32, in which the sums are to be.
 
     Args:
       cell: any `Cell`.
@@ -60,11 +65,49 @@ def _hoisted(cell, params, carry, xs):
 
 @_hoisted.defjvp
 def _tangent(cell, primals, tangents):
-    params, carry, xs = primals
-    t_params, t_carry, t_xs = tangents
-    drives, t_drives = jax.jvp(cell.project, (params, xs), (t_params, t_xs))
-    if time_of(drives) == 0:  # Nothing happened, and there is nothing to see.
+    if not _can_be_hoisted(cell, *primals):
         return jax.jvp(functools.partial(scan, cell), primals, tangents)
+    out, t_out = _program(cell, primals, _inexact(tangents, like=primals))
+    return out, _with_float0(t_out, out)
+
+
+def _can_be_hoisted(cell, params, carry, xs):
+    if time_of(xs) == 0 or jax.config.jax_disable_jit:  # There is no instant, or no program.
+        return False
+    if any(map(is_narrow_float, jax.tree.leaves(params))):  # Sums are to be in float32.
+        return False
+
+    x = jax.tree.map(lambda leaf: leaf[0], xs)
+    step = jax.make_jaxpr(lambda *point: cell.step(*point[:2], cell.project(params, point[2])))
+
+    def push_and_pull(primals, tangents):
+        def push(tangents):
+            return _program(cell, primals, tangents)[1]
+
+        return jax.linear_transpose(push, tangents)(push(tangents))
+
+    try:  # Nothing is computed: it is seen whether JAX can transpose a pullback, and that again.
+        jax.eval_shape(push_and_pull, (params, carry, xs), _inexact((params, carry, xs)))
+    except Exception:  # Whatever it is: `scan` can do it, or tells what is wrong.
+        return False
+    return not _says_its_pullback(step(params, carry, x).jaxpr)
+
+
+def _says_its_pullback(program):
+    """Whether it has a `jax.custom_vjp`, which need not be linear: it may clip."""
+    return any(
+        equation.primitive.name.startswith("custom_vjp_call")
+        or any(map(_says_its_pullback, jaxprs_in_params(equation.params)))
+        for equation in program.eqns
+    )
+
+
+# A program, all of whose numbers are tracers: of those that it knows JAX keeps other residuals.
+@functools.partial(jax.jit, static_argnums=0)
+def _program(cell, primals, tangents):
+    params, carry, xs = primals
+    t_params, t_carry, t_xs = _with_float0(tangents, primals)
+    drives, t_drives = jax.jvp(cell.project, (params, xs), (t_params, t_xs))
     drive = jax.tree.map(lambda leaf: leaf[0], drives)
     first = _Instant.of(cell, params, carry, drive)
 
@@ -87,7 +130,7 @@ def _tangent(cell, primals, tangents):
         return _with_float0(t_out, (carry, first.out[1]))
 
     t_last, t_ys = lax.scan(tangent_body, t_carry, (kept, taps))
-    return (last, ys), (t_last, t_ys)
+    return (last, ys), _inexact((t_last, t_ys), like=(last, ys))
 
 
 class _Instant(NamedTuple):

@@ -6,6 +6,12 @@ import jax
 from jax import lax
 
 from jaxrnn.cell import Carry, Cell, Params
+from jaxrnn.folds.segments import rows_of
+from jaxrnn.folds.wide_sums import wide_sums
+
+# From so many on, a product of all instants at once saves less than it costs to write and read what
+# it makes of a whole sequence, and its gradient.
+MANY_ROWS = 32
 
 
 def scan(
@@ -15,7 +21,8 @@ def scan(
 
         carry_t, y_t = step(params, carry_{t−1}, project(params, x_t))
 
-    Every other fold must agree with this one. All of JAX's transformations work through it, forward
+    With fewer than 32 rows `project` is taken of all instants at once, before the loop. Every other
+    fold must agree with this one. All of JAX's transformations work through it, forward
     mode and second derivatives included.
 
     Args:
@@ -35,9 +42,17 @@ def scan(
       >>> bool((carry.h == ys[-1]).all())
       True
     """
-    drives = cell.project(params, xs)
+    wide, narrow = wide_sums(params)
+    rows = rows_of(carry)
+    if rows is None or rows < MANY_ROWS:
 
-    def body(carry: Carry, drive: Any) -> tuple[Carry, jax.Array]:
-        return cell.step(params, carry, drive)
+        def step(carry, drive):
+            return cell.step(narrow(wide), carry, drive)
 
-    return lax.scan(body, carry, drives)
+        return lax.scan(step, carry, cell.project(params, xs))
+
+    def project_and_step(carry, x):
+        params = narrow(wide)
+        return cell.step(params, carry, cell.project(params, x))
+
+    return lax.scan(project_and_step, carry, xs)

@@ -1,7 +1,6 @@
 """Rows over devices: each folds its own, and the weights' gradients meet once, at the end."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec, get_abstra
 
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.automatic import automatic
+from jaxrnn.folds.wide_sums import wide_sums
 from jaxrnn.wrappers import ResettingParams, SideBySide
 
 
@@ -59,14 +59,15 @@ class Spread:
 
         # Not checked, since a cell of the user's may put a constant into its carry. And so the
         # gradient of what all devices share is summed where it leaves them, not within the loop.
+        wide, narrow = wide_sums(params)
         of_all = jax.shard_map(
-            functools.partial(self.fold, cell),
+            lambda wide, carry, xs: self.fold(cell, narrow(wide), carry, xs),
             mesh=self.mesh,
             in_specs=(of_params, of_carry, of_xs),
             out_specs=(of_carry, in_time),
             check_vma=False,
         )
-        return of_all(params, carry, xs)
+        return of_all(wide, carry, xs)
 
     def _batch(self, xs, axis, takes_tokens):
         shape = jax.tree.leaves(xs)[0].shape
@@ -101,9 +102,6 @@ def spread(
 
     A sequence whose type says that its rows lie on a mesh (`AxisType.Explicit`, which a mesh of
     `jax.make_mesh` has unless told otherwise) needs no such fold: `unroll` takes it by itself.
-
-    The sum over devices is taken in the dtype of the parameters that the cell is given: in bfloat16
-    where these are.
 
     Args:
       mesh: of devices, its axes of type `AxisType.Auto`; their number divides the first axis of

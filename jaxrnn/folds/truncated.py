@@ -11,6 +11,7 @@ from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Params
 from jaxrnn.folds.scan import scan
 from jaxrnn.folds.segments import time_of
+from jaxrnn.folds.wide_sums import wide_sums
 from jaxrnn.wrappers.masked import select
 
 
@@ -40,9 +41,13 @@ class Truncated:
         drives = cell.project(params, xs)
         fixed = jax.tree.map(lax.stop_gradient, (params, drives))
         carries = _carries_before(cell, fixed[0], lax.stop_gradient(carry), fixed[1])
+        wide, narrow = wide_sums(params)
+
+        def step(carry: Carry, drive: Any) -> tuple[Carry, jax.Array]:
+            return cell.step(narrow(wide), carry, drive)
 
         def window(begin: jax.Array) -> tuple[Carry, jax.Array]:
-            return _window(cell, params, carry, carries, drives, begin, self.steps, length)
+            return _window(step, carry, carries, drives, begin, self.steps, length)
 
         last_carries, ys = jax.vmap(window)(begins)
         # The losses of a window stand on its last `every` instants; the others are warm-up.
@@ -107,7 +112,7 @@ def _carries_before(cell, params, carry, drives):
     return lax.scan(body, carry, drives)[1]
 
 
-def _window(cell, params, carry, carries, drives, begin, steps, length):
+def _window(step, carry, carries, drives, begin, steps, length):
     """`steps` instants from `begin`, which may lie before the sequence, or the end beyond it."""
     instants = begin + jnp.arange(steps)
     inside = (instants >= 0) & (instants < length)
@@ -117,7 +122,7 @@ def _window(cell, params, carry, carries, drives, begin, steps, length):
 
     def body(carry, instant):
         drive, inside = instant
-        new_carry, y = cell.step(params, carry, drive)
+        new_carry, y = step(carry, drive)
         return select(inside, new_carry, carry), y
 
     nearest = jnp.clip(instants, 0, length - 1)

@@ -70,6 +70,27 @@ def check_fold(fold: Any) -> None:
         )
 
 
+def folded(fold: Any, result: Any, length: int) -> tuple[Any, Any]:
+    """What a fold has given, the carry and the outputs.
+
+    Raises:
+      TypeError: if it has given something else.
+      ValueError: if there are more or fewer outputs than instants.
+    """
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"fold {fold!r} must return the carry and the outputs, (carry, ys); got "
+            f"{_kind(result)}."
+        )
+    for ys in jax.tree.leaves(result[1]):
+        if ys.shape[:1] != (length,):
+            raise ValueError(
+                f"fold {fold!r} returned outputs of shape {ys.shape} for {length} instants; "
+                "expected [time, *batch, output_size]."
+            )
+    return result
+
+
 def as_sequence(xs: Any) -> jax.Array:
     """`xs` as a JAX array.
 
@@ -245,10 +266,12 @@ def check_step(cell: Cell, params: Any, carry: Any, xs: jax.Array) -> None:
     x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
     try:
         new_carry, _ = jax.eval_shape(cell, params, carry, x)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"{cell!r}: one instant failed for x of shape {x.shape}: {error}"
-        ) from error
+    except Exception as error:
+        problem = f"{cell!r}: one instant failed for x of shape {x.shape}"
+        if type(error) in (TypeError, ValueError):
+            raise type(error)(f"{problem}: {error}") from error
+        error.add_note(problem)  # It has a constructor of its own, perhaps.
+        raise
     _check_tree(
         f"{cell!r}: step returned a carry whose leaf", new_carry, carry, "the carry it was given"
     )

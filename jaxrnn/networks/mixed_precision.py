@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
+
 from jaxrnn.cell import Layer, cast
 from jaxrnn.networks.network import output_dtype, run
 from jaxrnn.networks.wrapped import Wrapped
@@ -20,7 +22,8 @@ class MixedPrecision(Wrapped):
         outputs      in the dtype of the parameters, after computing in `compute`
 
     Nothing else is promoted. The defaults are the usual bfloat16 recipe. Products are summed in
-    float32, and those of the backward pass are as narrow as those of the forward pass.
+    float32, and so are gradients, over rows and instants; the products of the backward pass are as
+    narrow as those of the forward pass.
 
     Source: Micikevicius et al. (2018), arXiv:1710.03740.
 
@@ -30,7 +33,7 @@ class MixedPrecision(Wrapped):
       carry: name of the dtype of the carry.
 
     Raises:
-      ValueError: if a name is not that of a floating-point dtype.
+      ValueError: if a name is not that of a floating-point dtype, or the carry is the narrower.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxrnn
@@ -52,6 +55,11 @@ class MixedPrecision(Wrapped):
                 raise ValueError(
                     f"MixedPrecision: {name} must be one of {', '.join(_FLOATS)}; got {dtype!r}."
                 )
+        if jnp.promote_types(self.compute, self.carry) != self.carry:
+            raise ValueError(
+                f"MixedPrecision: a carry in {self.carry} cannot hold what is computed in "
+                f"{self.compute}; give a carry at least as wide."
+            )
 
     def start(self, params: Any, batch_shape: tuple[int, ...] = ()) -> Any:
         """The layer's start, in the dtype of the carry."""

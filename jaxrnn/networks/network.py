@@ -126,7 +126,7 @@ def _fold(cell, params, carry, xs, fold, context):
             cuts = cuts & context.mask
         cell, xs_of_cell = Resetting(cell), Accompanied(xs_of_cell, cuts)
         params = ResettingParams(inner=params, start=context.start)
-    carry, ys = fold(cell, params, carry, xs_of_cell)
+    carry, ys = border.folded(fold, fold(cell, params, carry, xs_of_cell), xs.shape[0])
     if context.history:
         ys, carry = ys
     return carry, ys.astype(dtype)

@@ -45,9 +45,10 @@ class Rows(NamedTuple):
 
         def place(leaf):
             shape = list(leaf.shape)
-            del shape[self.time_axis]
+            time_axis = min(self.time_axis, len(shape) - 1)  # of what all rows share, as a clock
+            del shape[time_axis]
             axes = self._axes_of(tuple(shape))
-            axes.insert(self.time_axis, self.time)
+            axes.insert(time_axis, self.time)
             return self._place(axes)
 
         return jax.tree.map(place, tree)

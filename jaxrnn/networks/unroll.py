@@ -47,7 +47,8 @@ def unroll(
       carry: the carry before the first instant; None for `layer.start(params, batch_shape)`.
       lengths: `[*batch]` integers from 0 to the length of `xs`: how much of each row is valid. What
         comes after may hold anything, NaN too: its outputs are zero, its gradients exactly zero,
-        the carry stops before it, and a reading from the end begins before it.
+        the carry stops before it, and a reading from the end begins before it. (Cells run on zeros
+        there: one of your own that divides by the norm of its input has to mind that.)
       mask: instead of `lengths`, `[time, *batch]` booleans, True where valid: padding on the left,
         holes, whatever is needed.
       resets: `[time, *batch]` booleans: True where a row begins anew (a new episode or document),
@@ -145,7 +146,11 @@ def unroll_history(
     done = _enter(
         layer, params, xs, carry, lengths, mask, resets, key, fold, time_axis, history=True
     )
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, done.time_axis), (done.carry, done.ys))
+
+    def placed(leaf):  # What all rows share, as a clock, has fewer axes.
+        return jnp.moveaxis(leaf, 0, min(done.time_axis, leaf.ndim - 1))
+
+    return jax.tree.map(placed, (done.carry, done.ys))
 
 
 @on_mesh(lambda rows, got: rows.of_instant(got))
@@ -282,4 +287,4 @@ def _cuts(resets, valid):
 
 
 # Compiled with the layer and the fold as static values: an equal cell is not traced again.
-_run = functools.partial(jax.jit, static_argnames=("layer", "fold"), inline=True)(run)
+_run = functools.partial(jax.jit, static_argnames=("layer", "fold"))(run)
