@@ -75,7 +75,7 @@ def carry_out(network, training, parts, record, saving, files, devices, tensorbo
         if together:
             beginning = text.shared(beginning, network, training, record)
             stop = Agreement(stop)
-        tell(beginning)
+        tell(beginning, saving.resume, files.checkpoints)
         reports = text.fit(
             *(network, training, parts.train, parts.validation),
             start=beginning.point,
@@ -109,12 +109,14 @@ def find_earlier(checkpoints: Checkpoints, resume: bool) -> bool:
     return bool(checkpoints.steps())
 
 
-def tell(beginning: text.Beginning):
-    """Say where training goes on, if it does not begin."""
+def tell(beginning: text.Beginning, resume: bool, checkpoints: Path):
+    """Say where training goes on, or that there is nothing to go on from."""
     for note in beginning.notes:
         print(f"note: {note}", file=sys.stderr)
     if beginning.point is not None:
         print(f"going on after step {beginning.step}")
+    elif resume:  # as whoever always says so may know; but perhaps --out is mistyped
+        print(f"there is no checkpoint in '{checkpoints}': beginning anew")
 
 
 def figures_for(tensorboard: Path | None, training: text.TrainConfig, beginning: text.Beginning):

@@ -49,6 +49,7 @@ def test_sigterm_saves_at_once_and_neither_it_nor_kills_change_anything(whole, t
     """`kill_training.py` has done fifty, over all cells and optimizers."""
     folder = prepare(tmp_path / "asked")
     process = start(folder, [*FLAGS, "--steps", "120"])
+    assert wait_for(process, "there is no checkpoint in 'char_lm.checkpoints': beginning anew")
     wait_for(process, "step 40/")
     process.send_signal(signal.SIGTERM)
     printed = process.stdout.read()
