@@ -17,10 +17,11 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import command_line
 import jax
 import numpy as np
 from char_lm_training import Files, Saving, carry_out, is_first
-from command_line import Interrupted, complain, open_nowhere, run
+from command_line import Interrupted, complain, open_nowhere
 from preparing import prepare, verify
 
 from jaxrnn import model_file, text
@@ -333,4 +334,5 @@ def print_loss(model: text.LanguageModel, parts: text.Split, part: str = "valida
 
 
 if __name__ == "__main__":
-    sys.exit(run([train, sample, evaluate, score, look, prepare, verify], __doc__))
+    commands = [train, sample, evaluate, score, look, prepare, verify]
+    command_line.run_one_of(commands, __doc__)

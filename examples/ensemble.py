@@ -8,6 +8,7 @@ exactly as if it were alone. The mean of what the members predict is better than
 
 from pathlib import Path
 
+import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,6 @@ import show
 
 import jaxrnn
 from jaxrnn import text
-from jaxrnn.errors import InputError
 from jaxrnn.training import (
     adam,
     bits,
@@ -80,8 +80,7 @@ def main(
         seed: Seed from which the members' are drawn.
         picture: Where to draw.
     """
-    if members < 1:
-        raise InputError(f"members is {members}; give a positive number.")
+    show.check(picture, epochs=epochs, members=members)
     corpus = text.standard_library_source(CHARACTERS)
     vocabulary = text.CharVocabulary.from_text(corpus.text)
     parts = text.split(vocabulary.encode(corpus.text))
@@ -112,7 +111,11 @@ def main(
     difference = np.abs(losses[0] - alone[0]).max()
     print(f"The first member trained alone: its losses differ by {difference:.0e} at most.\n")
     show.picture(picture, (7.2, 3.8), lambda figure: draw(figure, losses, each, together))
-    show.lesson(__doc__)
+    claims = {
+        "each member is trained exactly as if it were alone": difference < 1e-3,
+        "the mean of what they predict is better than any of them": together < each.min(),
+    }
+    show.lesson(__doc__, claims)
 
 
 def draw(figure, losses, each, together):
@@ -129,4 +132,4 @@ def draw(figure, losses, each, together):
 
 
 if __name__ == "__main__":
-    show.run(main)
+    command_line.run(main)

@@ -9,6 +9,7 @@ PyTorch's. Eight hidden units then learn to read "recurrent" and to answer, lett
 
 from pathlib import Path
 
+import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,7 +104,9 @@ def main(epochs: int = 101, seed: int = 0, picture: Path = Path("neuralnet.png")
         seed: Seed of the initial weights.
         picture: Where to draw.
     """
-    print(f"The cell by hand: the largest difference to NumPy is {by_hand(seed):.0e}.\n")
+    show.check(picture, epochs=epochs)
+    difference = by_hand(seed)
+    print(f"The cell by hand: the largest difference to NumPy is {difference:.0e}.\n")
     networks = {
         "one layer": elman(5, 8),
         "four layers": jaxrnn.stack(elman(5, 8), elman(8, 8), elman(8, 8), elman(8, 8)),
@@ -113,12 +116,13 @@ def main(epochs: int = 101, seed: int = 0, picture: Path = Path("neuralnet.png")
             jaxrnn.bidirectional(elman(16, 8)),
         ),
     }
+    found = {name: shapes(network) for name, network in networks.items()}
     show.table(
         ("shapes", "outputs", "notebook", "last hidden states", "notebook"),
         [
             (name, str(ys), str(noted_ys), str(hs), str(noted_hs))
-            for name, network in networks.items()
-            for (ys, hs), (noted_ys, noted_hs) in [(shapes(network), SHAPES[name])]
+            for name, (noted_ys, noted_hs) in SHAPES.items()
+            for ys, hs in [found[name]]
         ],
     )
 
@@ -135,7 +139,12 @@ def main(epochs: int = 101, seed: int = 0, picture: Path = Path("neuralnet.png")
     if ANSWER in texts:
         print(f'"{ANSWER}" is right for the first time at epoch {texts.index(ANSWER)}.')
     show.picture(picture, (9.5, 3.4), lambda figure: draw(figure, losses, probabilities))
-    show.lesson(__doc__)
+    claims = {
+        "the cell computes what NumPy computes": difference < 1e-5,
+        "its networks have the shapes of PyTorch's": found == SHAPES,
+        f'"{ANSWER}" is right well before epoch 20': ANSWER in texts[:15],
+    }
+    show.lesson(__doc__, claims)
 
 
 def draw(figure, losses, probabilities):
@@ -163,4 +172,4 @@ def draw(figure, losses, probabilities):
 
 
 if __name__ == "__main__":
-    show.run(main)
+    command_line.run(main)

@@ -10,6 +10,7 @@ each one character ahead of the last, every carry handed on.
 
 from pathlib import Path
 
+import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,6 +121,7 @@ def main(epochs: int = 1000, seed: int = 0, picture: Path = Path("remember.png")
         seed: Seed of the initial weights.
         picture: Where to draw.
     """
+    show.check(picture, epochs=epochs)
     print_shapes()
     params = jax.jit(NETWORK.init)(jax.random.key(seed))
     alone, losses = train(params, sentence(), epochs)
@@ -136,12 +138,16 @@ def main(epochs: int = 1000, seed: int = 0, picture: Path = Path("remember.png")
         ]
         + [(str(epochs - 1), f"{losses[-1]:.4f}", "-", f"{batch_losses[-1]:.4f}", "-")],
     )
+    claims = {}
     for name, trained in (("sentence", alone), ("five windows", batched)):
         key = jax.random.key(0)  # not used: at temperature 0 nothing is left to chance
         pieces = generate(NETWORK, trained, VOCABULARY, [BEGIN], len(SENTENCE), key, temperature=0)
+        reproduced, written = read_back(trained, TOKENS[:-2])[0], "".join(own for (own,) in pieces)
         print(f"trained on the {name}")
-        print(f"  the truth as input       {read_back(trained, TOKENS[:-2])[0]}")
-        print(f"  its own text as input    {''.join(piece for (piece,) in pieces)}")
+        print(f"  the truth as input       {reproduced}")
+        print(f"  its own text as input    {written}")
+        claims[f"trained on the {name}, they reproduce it"] = reproduced == SENTENCE
+        claims[f"trained on the {name}, they write it alone"] = written == SENTENCE
     print("\nthe five windows, each answered one character ahead:")
     inputs, _ = windows()
     for window, answered in zip(inputs.T, read_back(batched, inputs), strict=True):
@@ -151,7 +157,7 @@ def main(epochs: int = 1000, seed: int = 0, picture: Path = Path("remember.png")
         f"five\nwindows cannot fall below 2 · (½² + ½²) / (5 · 35) = {1 / 175:.4f}.\n"
     )
     show.picture(picture, (9.5, 3.9), lambda figure: draw(figure, alone, losses, batch_losses))
-    show.lesson(__doc__)
+    show.lesson(__doc__, claims)
 
 
 def draw(figure, params, losses, batch_losses):
@@ -187,4 +193,4 @@ def draw(figure, params, losses, batch_losses):
 
 
 if __name__ == "__main__":
-    show.run(main)
+    command_line.run(main)

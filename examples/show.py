@@ -1,10 +1,10 @@
-"""How the notebook scripts begin, print a table and draw a picture; nothing about networks."""
+"""How the gallery checks what it is given, prints a table and draws a picture."""
 
 import io
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from command_line import run as run  # of the benchmarks
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -33,21 +33,24 @@ STYLE = {
 }
 
 
-def run(main: Callable[..., None]) -> None:
-    """Run `main` with the command line as arguments; what a user can mend is one sentence."""
+def check(picture: Path, **numbers: int) -> None:
+    """Refuse now what would otherwise be refused after the training."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"{name} is {number}; give a positive number.")
+    place = picture.resolve()
+    there = place.exists()
     try:
-        import tyro
-    except ImportError:
-        sys.exit(str(MissingExtraError("tyro", extra="examples")))
-    sys.stdout.reconfigure(errors="replace")
-    try:
-        tyro.cli(main)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        place.open("ab").close()
+    except OSError as error:
+        raise cannot_be_drawn(picture, error) from error
+    if not there:
+        place.unlink()
+
+
+def cannot_be_drawn(path: Path, error: OSError) -> InputError:
+    """One sentence about a place where no picture can go."""
+    return InputError(f"the picture '{path}' cannot be written ({error.strerror or error}).")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -64,9 +67,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     print(*filter(None, map(str.rstrip, printed.get().splitlines())), "", sep="\n")
 
 
-def lesson(docstring: str) -> None:
-    """Print the last paragraph of a script's docstring: what the experiment shows."""
-    print("\n" + docstring.strip().split("\n\n")[-1])
+def lesson(docstring: str, claims: dict[str, bool]) -> None:
+    """Print what the experiment shows, the last paragraph of a script's docstring, if it did.
+
+    `claims` are what that paragraph says, and whether this run measured it.
+    """
+    missed = [claim for claim, measured in claims.items() if not measured]
+    if not missed:
+        print("\n" + docstring.strip().split("\n\n")[-1])
+        return
+    print("\nWhat the default settings show, and this run did not:")
+    print(*(f"  {claim}" for claim in missed), sep="\n")
 
 
 def picture(path: Path, size: tuple[float, float], draw: Callable) -> None:
@@ -86,5 +97,5 @@ def picture(path: Path, size: tuple[float, float], draw: Callable) -> None:
             # A palette is enough, and a third of the size.
             Image.open(drawn).convert("RGB").quantize(128).save(path, format="PNG", optimize=True)
     except OSError as error:
-        raise InputError(f"'{path}' cannot be drawn: {error}.") from error
+        raise cannot_be_drawn(path, error) from error
     print(f"picture: {path}")
