@@ -63,6 +63,7 @@ def train(
     writing = text.WriteConfig(length=length, temperature=temperature)
     check_seed(training.seed)
     writing.check(text.ByteVocabulary())
+    text.check_config(training)
     where.check(training)
     if not where.process_id:  # the first writes; of a cluster's it is not known yet which that is
         model_file.check_writable(out)
@@ -73,8 +74,8 @@ def train(
     devices = where.start(training)
     if not is_first():
         sys.stdout = open_nowhere()  # the first process says it
-    print(f"text: {corpus.description}")
     network = text.build_network(model, vocabulary.size)
+    print(f"text: {corpus.description}")
     print(f"network: {network}")
     print(
         f"training on {parts.train.size:,} {vocabulary.unit}s, "
@@ -102,6 +103,7 @@ def sample(
     model: Path = DEFAULT_MODEL,
     prompt: str = "",
     prompt_file: Path | None = None,
+    encoding: str = "utf-8",
     streams: int = 1,
     seed: int = 0,
     interactive: bool = False,
@@ -114,6 +116,7 @@ def sample(
         model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         prompt: What to continue; a new line if empty.
         prompt_file: A text file to continue instead.
+        encoding: Encoding of the characters of that file, by any name that Python knows.
         streams: How many texts to write side by side.
         seed: The same seed writes the same text.
         interactive: Continue one line of input after the other, until there are no more.
@@ -128,9 +131,10 @@ def sample(
     if interactive:
         return text.converse(trained, sys.stdin, writing, key, streams, policy)
     if prompt_file is not None:
-        prompt = text.read_text(prompt_file).text
+        prompt = read(prompt_file, encoding, trained)
     prompt = prompt or trained.vocabulary.beginning
-    text.show(prompt, text.write(trained, prompt, writing, key, streams, policy))
+    shown = prompt.decode(errors="replace") if isinstance(prompt, bytes) else prompt
+    text.show(shown, text.write(trained, prompt, writing, key, streams, policy))
 
 
 def evaluate(
@@ -191,6 +195,7 @@ def score(
     model: Path = DEFAULT_MODEL,
     sentence: str | None = None,
     text_file: Path | None = None,
+    encoding: str = "utf-8",
 ) -> None:
     """Print how probable each character of a text is, given those before it.
 
@@ -199,13 +204,13 @@ def score(
         model: The model file, a checkpoint, or a folder of them, of which the newest is taken.
         sentence: The text.
         text_file: A file with the text.
+        encoding: Encoding of the characters of that file, by any name that Python knows.
     """
     if (sentence is None) == (text_file is None):
         raise InputError("there is no text to score, or two: give --sentence or --text-file.")
     model, trained = load(model)
     if text_file is not None:
-        as_bytes = isinstance(trained.vocabulary, text.ByteVocabulary)
-        sentence = text.SourceConfig(text=text_file).read(as_bytes).text
+        sentence = read(text_file, encoding, trained)
     tokens = unknown.policy(trained.vocabulary)(trained.vocabulary, sentence)
     _, log_probs = text.log_probabilities(trained.network, trained.params, tokens)
     for token, log_prob in zip(tokens[1:], log_probs, strict=True):
@@ -281,6 +286,12 @@ def load(model: Path) -> tuple[Path, text.LanguageModel]:
     if found != model:
         print(f"model: {found}", file=sys.stderr)  # not among the text that is written
     return found, text.load(found)
+
+
+def read(path: Path, encoding: str, model: text.LanguageModel) -> str | bytes:
+    """A text file as the model knows texts: characters, or the bytes as they are."""
+    as_bytes = isinstance(model.vocabulary, text.ByteVocabulary)
+    return text.SourceConfig(text=path, encoding=encoding).read(as_bytes).text
 
 
 def check_seed(seed: int):

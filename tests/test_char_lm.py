@@ -232,6 +232,8 @@ def test_any_file_can_be_read_as_bytes(tmp_path):
     assert "2,560 bytes" in out
     status, out, errors = run(tmp_path, "sample", "--prompt", "😀é", "--length", "50")
     assert status == 0 and out.startswith("😀é")
+    status, out, errors = run(tmp_path, "sample", "--prompt-file", "noise", "--length", "5")
+    assert status == 0 and not errors and "\x7f�" in out
 
 
 def test_the_default_text_is_the_standard_library(tmp_path, monkeypatch):
@@ -305,6 +307,26 @@ def test_sizes_that_are_not_positive(refuse, tmp_path, flag, value):
     sentence = refuse(tmp_path, "train", flag, value)
     assert "positive" in sentence and value in sentence
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--steps", "--learning-rate"])
+def test_numbers_are_refused_before_the_text_is_read(refuse, tmp_path, flag):
+    assert "give a positive number" in refuse(tmp_path, "train", "--text", "missing", flag, "0")
+
+
+def test_a_file_to_continue_or_score_may_have_any_encoding(refuse, trained, capsys):
+    """The hint that the refusal gives can be followed."""
+    folder, _ = trained
+    (folder / "wide").write_text("the fox", encoding="utf-16")
+    wide = {"sample": ("--prompt-file", "wide", "--length", "3"), "score": ("--text-file", "wide")}
+    try:
+        for command, arguments in wide.items():
+            assert "(--encoding)" in refuse(folder, command, *arguments)
+            status, out, errors = run(folder, command, *arguments, "--encoding", "utf-16")
+            assert status == 0 and not errors
+            assert out.startswith("the fox" if command == "sample" else "-")
+    finally:
+        (folder / "wide").unlink()
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ from jaxrnn.text.progress import (
 )
 from jaxrnn.text.recipe import (
     TrainConfig,
+    check_config,
     learning_rate,
     make_optimizer,
 )
@@ -184,6 +185,7 @@ __all__ = [
     "WriteConfig",
     "begin",
     "build_network",
+    "check_config",
     "check_units",
     "choose_vocabulary",
     "converse",
