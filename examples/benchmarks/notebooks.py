@@ -39,8 +39,7 @@ def main(*, repeats: int = 3, picture: Path = Path("notebooks.png")) -> None:
       repeats: processes per contender.
       picture: where the picture goes.
     """
-    if repeats < 1:
-        raise InputError(f"repeats is {repeats}; give 1 or more.")
+    show.check(picture, repeats=repeats)
     if importlib.util.find_spec("torch") is None:
         raise InputError(str(MissingExtraError("torch", extra="torch")))
     results = {name: measure(name, repeats) for name in EXPERIMENTS}
