@@ -130,8 +130,8 @@ def test_a_planted_error_in_the_fold_is_found(old, new):
     ("old", "new"),
     [
         ("+ self.every - self.steps", "+ self.every - self.steps + 1"),
-        ("_select(begin <= 0, carry,", "_select(begin < 0, carry,"),
-        ("_select(inside, new_carry, carry)", "new_carry"),
+        ("select(begin <= 0, carry,", "select(begin < 0, carry,"),
+        ("select(inside, new_carry, carry)", "new_carry"),
         ("lax.stop_gradient(carry)", "carry"),
     ],
 )
