@@ -100,7 +100,7 @@ def test_wrong_numbers_and_broken_contenders_are_caught_and_the_rest_is_drawn(lo
     )
     assert ran.returncode == 1
     assert re.fullmatch(
-        r"wrong numbers: plain in backward of LSTM 3x12x8x1, \d cores?: its numbers are wrong: \S+ "
+        r"wrong numbers: plain in backward of LSTM 3x12x8x1, \d cores?: its numbers are off: \S+ "
         r"differs from the reference by \d\.\de[-+]\d\d, and 1e-04 is allowed\.\n",
         ran.stderr,
     )
@@ -120,7 +120,7 @@ def test_wrong_numbers_and_broken_contenders_are_caught_and_the_rest_is_drawn(lo
     load("draw").main(results=tmp_path / "out.json")
     page = (tmp_path / "out.md").read_text("utf-8")
     assert re.search(r"^\| 3x12x8x1 \| [\d.e+]+ \| [\d.e+]+ \([\d.]+×\) \|$", page, re.M)
-    assert "Without plain: its numbers are wrong" in page
+    assert "Without plain: its numbers are off" in page
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -152,7 +152,7 @@ def checked(answer: dict, equations: Equations) -> dict:
         answer["note"] = equations.note
     if not answer["difference"] <= TOLERANCE:  # nor not-a-number
         answer["skipped"] = (
-            f"its numbers are wrong: {answer['differs_most']} differs from the reference by "
+            f"its numbers are off: {answer['differs_most']} differs from the reference by "
             f"{answer['difference']:.1e}, and {TOLERANCE:.0e} is allowed."
         )
         answer["wrong"] = True
