@@ -22,7 +22,7 @@ from contenders import Ready
 
 LAYERS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "Elman": nn.RNN}
 CELLS = {"LSTM": nn.LSTMCell, "GRU": nn.GRUCell, "Elman": nn.RNNCell}
-COMPILED_INSTANTS = 100  # torch.compile writes every instant of every layer out
+COMPILED_INSTANTS = 50  # torch.compile writes every instant of every layer out
 
 
 def equations(model: Model) -> Equations:
