@@ -48,9 +48,11 @@ def replace_handler(old: Callable, new: Callable) -> None:
 
 
 def is_script() -> bool:
-    """Whether a script of this folder runs, rather than is imported."""
+    """Whether a script of this folder, or of one in it, runs, rather than is imported."""
     script = getattr(sys.modules["__main__"], "__file__", None)
-    return script is not None and Path(script).resolve().parent == Path(__file__).resolve().parent
+    return script is not None and Path(script).resolve().is_relative_to(
+        Path(__file__).parent.resolve()
+    )
 
 
 def complain(error, status: int) -> int:
@@ -69,6 +71,12 @@ def run(main: Callable[..., None]) -> NoReturn:
     What the user can mend is one sentence and status 2; what went wrong meanwhile, status 1.
     """
     finish(lambda tyro: tyro.cli(main))
+
+
+def run_tidily(main: Callable[..., None]) -> NoReturn:
+    """`run` what has to tidy up: Ctrl-C is an exception again."""
+    replace_handler(interrupt, signal.default_int_handler)
+    run(main)
 
 
 def run_one_of(functions: Sequence[Callable[..., None]], description: str) -> NoReturn:

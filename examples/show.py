@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from command_line import run as run  # of the benchmarks
 from rich import box
 from rich.console import Console
 from rich.table import Table

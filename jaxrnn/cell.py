@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Params = TypeVar("Params")
 Carry = TypeVar("Carry")
@@ -126,7 +127,7 @@ class Cell(Layer[Params, Carry]):
         """`project` and `step` in one; y has the dtype of x, as in a sequence."""
         _check_instant(self, x)
         carry, y = self.step(params, carry, self.project(params, x))
-        if not isinstance(y, jax.Array):
+        if not isinstance(y, jax.Array | np.ndarray):
             raise TypeError(
                 f"step returned an output of type {type(y).__name__}; expected one array, "
                 "[*batch, output_size]."

@@ -10,11 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
-import quiet  # noqa: E402
-
-if __name__ == "__main__":
-    quiet.while_importing()
-
+import command_line  # noqa: E402, I001 (before all that takes long)
 import show  # noqa: E402
 from contenders import FOLDS  # noqa: E402
 from goals import goals  # noqa: E402
@@ -187,4 +183,4 @@ def panel(axis, table: Table, names: list[str], high: float) -> dict:
 
 
 if __name__ == "__main__":
-    show.run(quiet.until_main(main))
+    command_line.run(main)

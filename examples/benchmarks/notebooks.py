@@ -19,11 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
-import quiet  # noqa: E402
-
-if __name__ == "__main__":
-    quiet.while_importing()
-
+import command_line  # noqa: E402, I001 (before all that takes long)
 import show  # noqa: E402
 from contest import apart  # noqa: E402
 from jobs import count  # noqa: E402
@@ -130,4 +126,4 @@ def draw(path: Path, results, machine: str) -> None:
 
 
 if __name__ == "__main__":
-    show.run(quiet.until_main(main))
+    command_line.run_tidily(main)

@@ -23,15 +23,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
-import quiet  # noqa: E402
-
-if __name__ == "__main__":
-    quiet.while_importing()
-
+import command_line  # noqa: E402, I001 (before all that takes long)
 import contest  # noqa: E402
 import here  # noqa: E402
 import plan  # noqa: E402
-import show  # noqa: E402
 from contenders import CONTENDERS  # noqa: E402
 from jobs import CELLS, DIRECTIONS, SIZES, WORKS, Size, count  # noqa: E402
 from record import Record  # noqa: E402
@@ -252,4 +247,4 @@ def parse_cores(given: Sequence[str]) -> list[int]:
 
 
 if __name__ == "__main__":
-    show.run(quiet.until_main(main))
+    command_line.run_tidily(main)

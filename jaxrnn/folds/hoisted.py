@@ -78,7 +78,9 @@ def _can_be_hoisted(cell, params, carry, xs):
         return False
 
     x = jax.tree.map(lambda leaf: leaf[0], xs)
-    step = jax.make_jaxpr(lambda *point: cell.step(*point[:2], cell.project(params, point[2])))
+
+    def step(params, carry, x):
+        return cell.step(params, carry, cell.project(params, x))
 
     def push_and_pull(primals, tangents):
         def push(tangents):
@@ -90,7 +92,7 @@ def _can_be_hoisted(cell, params, carry, xs):
         jax.eval_shape(push_and_pull, (params, carry, xs), _inexact((params, carry, xs)))
     except Exception:  # Whatever it is: `scan` can do it, or tells what is wrong.
         return False
-    return not _says_its_pullback(step(params, carry, x).jaxpr)
+    return not _says_its_pullback(jax.make_jaxpr(step)(params, carry, x).jaxpr)
 
 
 def _says_its_pullback(program):
