@@ -1,10 +1,12 @@
 """The suite is strict: float64, no silent broadcasting; and no warning is forgiven (pyproject)."""
 
+import importlib
 import os
 import signal
 
 import jax
 import pytest
+from benchmark_files import EXAMPLES, HERE, times
 from compilation import FLAGS
 
 jax.config.update("jax_enable_x64", True)
@@ -69,3 +71,25 @@ def compilations():
     jax.monitoring.register_event_duration_secs_listener(listener)
     yield seen
     jax.monitoring.unregister_event_duration_listener(listener)
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a module of the benchmarks."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+    return importlib.import_module
+
+
+@pytest.fixture
+def pretend(load, monkeypatch):
+    """`run.main` without a single process: who is asked to measure what is written down."""
+    run, asked = load("run"), []
+
+    def contest(group, names, rounds, seconds, references):
+        asked.append((group.name, group.works))
+        return {work: {name: times(*[2.0] * rounds) for name in names} for work in group.works}
+
+    monkeypatch.setattr(run.contest, "contest", contest)
+    monkeypatch.setattr(run.here, "machine", lambda: HERE)
+    return run.main, asked
