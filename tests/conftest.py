@@ -93,3 +93,11 @@ def pretend(load, monkeypatch):
     monkeypatch.setattr(run.contest, "contest", contest)
     monkeypatch.setattr(run.here, "machine", lambda: HERE)
     return run.main, asked
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """cuDNN on this machine's CPU."""
+    from cudnn_stand_in import standing_in
+
+    yield from standing_in(monkeypatch)

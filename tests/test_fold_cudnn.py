@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -18,103 +17,20 @@ from comparison import (
     run,
     state_loss,
 )
+from cudnn_stand_in import room
 from jax.experimental import rnn
-from jax.extend.core import Primitive
-from jax.interpreters import mlir
 from jax.sharding import PartitionSpec as P
 from rows import QUICKLY
 
 import jaxrnn
-from jaxrnn.folds import automatic, bptt, checkpointed, cudnn, scan
-from jaxrnn.folds.cudnn import cudnn_agrees, cudnn_applies
+from jaxrnn.folds import bptt, checkpointed, cudnn, scan
+from jaxrnn.folds.cudnn import cudnn_applies
 from jaxrnn.wrappers import Accompanied, Masked
-
-room = sys.modules["jaxrnn.folds.cudnn"]  # The name in `jaxrnn.folds` is the fold's.
 
 TIME, ROWS = 5, 3
 CELL = jaxrnn.LSTM(3, 4)
 # Left padding, a hole, a row without any instant.
 MASK = np.array([[0, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 1, 0]], bool)
-
-
-# What stands in for cuDNN.
-
-
-def opaque(name, function):
-    """`function` as a primitive that JAX can compile and cannot transform, as cuDNN's calls are."""
-    primitive = Primitive(name)
-    primitive.multiple_results = True
-
-    def flat(*leaves, tree):
-        return jax.tree.leaves(function(*jax.tree.unflatten(tree, leaves)))
-
-    @primitive.def_abstract_eval
-    def shapes(*avals, tree):
-        return jax.make_jaxpr(functools.partial(flat, tree=tree))(*avals).out_avals
-
-    primitive.def_impl(flat)
-    mlir.register_lowering(primitive, mlir.lower_fun(flat, multiple_results=True))
-
-    def call(*arguments):
-        leaves, tree = jax.tree.flatten(arguments)
-        structure = jax.tree.structure(jax.eval_shape(function, *arguments))
-        return jax.tree.unflatten(structure, primitive.bind(*leaves, tree=tree))
-
-    return call
-
-
-class StandIn:
-    """`lstm_fwd` and `lstm_bwd` by `lstm_ref`; off by a factor, where a test wants to tell."""
-
-    forward_factor = backward_factor = 1.0
-
-    def __init__(self):
-        self.precisions = []
-
-    def reference(self, options, lengths, x, h_0, c_0, weights):
-        *sizes, dropout, both, precision = options
-        self.precisions.append(precision)
-        unpacked = rnn.unpack_lstm_weights(weights, *sizes, both)
-        return rnn.lstm_ref(x, h_0, c_0, *unpacked, lengths, *sizes, dropout, both)
-
-    def lstm_fwd(self, x, h_0, c_0, weights, lengths, *options):
-        def forward(lengths, *arguments):
-            y, *last = self.reference(options, lengths, *arguments)
-            return y * self.forward_factor, *last
-
-        out = opaque("forward stand-in", forward)(lengths, x, h_0, c_0, weights)
-        return out, (x, h_0, c_0, weights, lengths, out[0], jnp.ones(7))
-
-    def lstm_bwd(self, *arguments):
-        *options, kept, cotangents = arguments
-
-        def backward(kept, cotangents):
-            *point, lengths, _, reserve = kept
-            function = functools.partial(self.reference, options, lengths)
-            factor = self.backward_factor * reserve[0]
-            return [factor * d for d in jax.vjp(function, *point)[1](tuple(cotangents))]
-
-        return (*opaque("backward stand-in", backward)(kept, cotangents), jnp.zeros_like(kept[4]))
-
-
-@pytest.fixture
-def stand_in(monkeypatch):
-    """cuDNN on this machine's CPU, in float64; and as `fold`, a name that nothing is cached for."""
-    stand_in = StandIn()
-    monkeypatch.setattr(rnn, "lstm_fwd", stand_in.lstm_fwd)
-    monkeypatch.setattr(rnn, "lstm_bwd", stand_in.lstm_bwd)
-    monkeypatch.setattr(room, "PLATFORM", "cpu")
-    monkeypatch.setattr(room, "DTYPE", jnp.float64)
-
-    def fold(cell, params, carry, xs):
-        assert cudnn_applies(cell, params, carry, xs)
-        return cudnn(cell, params, carry, xs)
-
-    stand_in.fold = fold
-    room._agrees.cache_clear()
-    with jax.default_device(jax.devices("cpu")[0]):
-        yield stand_in
-    room._agrees.cache_clear()
 
 
 def point_of(cell=CELL, seed=0, **shape):
@@ -358,62 +274,3 @@ def test_a_program_for_another_device_is_that_of_bptt(stand_in, monkeypatch):
     monkeypatch.setattr(room, "_devices", lambda platform: ["a device"] * (platform == "rocm"))
     stand_in.forward_factor = stand_in.backward_factor = np.nan
     assert_same_values_and_gradients(CELL, point_of(), stand_in.fold)
-
-
-# Whether it is the default.
-
-
-def gradient_by_default(point):
-    def fold(*arguments):  # A name that nothing is cached for.
-        return automatic(*arguments)
-
-    return jax.jit(jax.grad(state_loss(CELL, fold)))(point)
-
-
-def test_automatic_takes_it_once_it_has_been_seen_to_agree(stand_in):
-    point = point_of()
-    expected = jax.grad(state_loss(CELL, scan))(point)
-    # Asked for the first time within a program that is being traced.
-    assert_close(gradient_by_default(point), expected)
-    assert cudnn_agrees()
-    stand_in.backward_factor = 2.0
-    assert_close(gradient_by_default(point), jax.tree.map(lambda d: 2 * d, expected))
-
-
-def test_automatic_multiplies_vectors_where_cudnn_reads_them(stand_in):
-    network = jaxrnn.stack(jaxrnn.Embedding(2, 3), CELL)
-    params = network.init(jax.random.key(0))
-    tokens = jnp.zeros((TIME, ROWS), jnp.int32)
-    expected = jaxrnn.unroll(network, params, tokens, fold=scan)[1]
-    assert cudnn_agrees()
-    stand_in.forward_factor = 3.0
-    assert_close(jaxrnn.unroll(network, params, tokens)[1] / 3, expected)
-
-
-@pytest.mark.parametrize("wrong", ["forward_factor", "backward_factor"])
-@pytest.mark.parametrize("factor", [1.05, np.nan])
-def test_automatic_leaves_it_where_it_differs(stand_in, wrong, factor):
-    setattr(stand_in, wrong, factor)
-    point = point_of()
-    with pytest.warns(
-        RuntimeWarning, match=r"differs from `bptt` by (\d.*|nan) here, so `automatic`"
-    ):
-        found = gradient_by_default(point)
-    assert_close(found, jax.grad(state_loss(CELL, scan))(point))
-    assert_close(gradient_by_default(point), found)  # And is not warned of again.
-
-
-def test_automatic_leaves_it_where_it_fails(stand_in, monkeypatch):
-    def broken(*arguments):
-        raise TypeError("another version")
-
-    monkeypatch.setattr(rnn, "lstm_fwd", broken)
-    with pytest.warns(RuntimeWarning, match="cuDNN's LSTM fails with TypeError: another version"):
-        assert_close(automatic(CELL, *point_of()), run(CELL, point_of()))
-
-
-def test_automatic_leaves_it_where_rows_may_lie_on_several_devices(stand_in, monkeypatch):
-    stand_in.forward_factor = np.nan
-    devices = jax.devices("cpu")[:1]
-    monkeypatch.setattr(room, "_devices", lambda platform: devices * 2)
-    assert_close(automatic(CELL, *point_of()), run(CELL, point_of()))
