@@ -14,6 +14,7 @@ from plan import Group
 from jaxrnn.errors import InputError
 
 VERSION = 1
+TELLING = ("JAX_", "XLA_", "GLIBC_TUNABLES", "MALLOC_", "LD_PRELOAD")  # of the environment
 
 
 def now() -> str:
@@ -58,9 +59,7 @@ class Record:
                     f"{here.describe(session['machine'])}, and this is {here.describe(machine)}; "
                     "give another --output."
                 )
-        variables = {
-            name: value for name, value in os.environ.items() if name.startswith(("JAX_", "XLA_"))
-        }
+        variables = {k: value for k, value in os.environ.items() if k.startswith(TELLING)}
         self.content["sessions"].append(
             {
                 "begun": now(),
