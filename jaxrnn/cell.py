@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
@@ -124,7 +125,8 @@ class Cell(Layer[Params, Carry]):
         """ONE instant, the pure function that `jax.lax.scan` folds: `(carry, y)`."""
 
     def __call__(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
-        """`project` and `step` in one; y has the dtype of x, as in a sequence."""
+        """`project` and `step` in one; y has the dtype of x (of tokens, the parameters')."""
+        x = jnp.asarray(x)
         _check_instant(self, x)
         carry, y = self.step(params, carry, self.project(params, x))
         if not isinstance(y, jax.Array | np.ndarray):
@@ -132,7 +134,7 @@ class Cell(Layer[Params, Carry]):
                 f"step returned an output of type {type(y).__name__}; expected one array, "
                 "[*batch, output_size]."
             )
-        return carry, y.astype(x.dtype)
+        return carry, y.astype(output_dtype(self, params, x))
 
     @property
     def output_size(self) -> int:
@@ -170,7 +172,7 @@ class ManualCell(Cell[Params, Carry]):
     def backward(
         self, params: Params, residual: Any, d_carry: Carry, d_y: jax.Array
     ) -> tuple[Carry, Any]:
-        """One instant of backpropagation through time.
+        """One instant of backpropagation through time: LINEAR in the two cotangents, as all are.
 
         Args:
           params: parameters of this cell.
@@ -196,6 +198,10 @@ class ManualCell(Cell[Params, Carry]):
         """
         del d_drives  # A cell may hand whatever it likes from `backward` to `gradients`.
         return None
+
+
+# How instants are joined: `fold(cell, params, carry, xs) -> (carry, ys)`; see `jaxrnn.folds`.
+Fold = Callable[[Cell, Any, Any, Any], tuple[Any, Any]]
 
 
 class GatedCell(ManualCell[Params, Carry]):
@@ -267,6 +273,11 @@ def parameter_dtype(params: Any) -> Any:
     return jnp.result_type(*floating) if floating else jnp.result_type(float)
 
 
+def output_dtype(layer: Layer, params: Any, x: jax.Array) -> Any:
+    """The dtype of what a layer writes: that of what it reads, or, of tokens, its parameters'."""
+    return parameter_dtype(params) if layer.takes_tokens else x.dtype
+
+
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     """The leaves of parameters or of a carry, each with its name, such as "layers.1.bias"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
@@ -281,27 +292,33 @@ def specification(layer: Layer) -> Any:
 @functools.lru_cache(maxsize=1024)
 def _specification(layer: Layer, default: Any) -> Any:
     del default  # With x64 the same layer draws other numbers.
-    return jax.eval_shape(layer.init, jax.random.key(0))
+    drawn = jax.eval_shape(layer.init, jax.random.key(0))
+    # Without the mesh that happens to be set now: who asks next may have another.
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), drawn)
 
 
 @functools.lru_cache(maxsize=1024)
 def _output_size(cell: Cell) -> int:
     def instant(key: jax.Array) -> jax.Array:
         params = cell.init(key)
-        return cell(params, cell.start(params), jnp.zeros((cell.input_size,)))[1]
+        x = jnp.zeros((), int) if cell.takes_tokens else jnp.zeros((cell.input_size,))
+        return cell(params, cell.start(params), x)[1]
 
     return jax.eval_shape(instant, jax.random.key(0)).shape[-1]
 
 
-def _check_instant(cell: Cell, x: Any) -> None:
-    shape, dtype = jnp.shape(x), jnp.result_type(x)
-    if not shape or shape[-1] != cell.input_size:
+def _check_instant(cell: Cell, x: jax.Array) -> None:
+    if cell.takes_tokens:
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            raise TypeError(f"{cell!r}: x has dtype {x.dtype}; expected integer token ids.")
+        return
+    if not x.shape or x.shape[-1] != cell.input_size:
         raise ValueError(
-            f"{cell!r}: x has shape {shape}; expected [*batch, {cell.input_size}], one instant."
+            f"{cell!r}: x has shape {x.shape}; expected [*batch, {cell.input_size}], one instant."
         )
-    if not jnp.issubdtype(dtype, jnp.floating):
+    if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
-            f"{cell!r}: x has dtype {dtype}; expected floating-point vectors, as from .astype."
+            f"{cell!r}: x has dtype {x.dtype}; expected floating-point vectors, as from .astype."
         )
 
 

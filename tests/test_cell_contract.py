@@ -23,7 +23,7 @@ from jax.test_util import check_grads
 from tables import CELLS, FOLDS, ONE_OF_EACH, label, pairs
 
 import jaxrnn
-from jaxrnn.folds import bptt, scan, truncated
+from jaxrnn.folds import bptt, checkpointed, hoisted, rebuilt, scan, truncated
 
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=label)
 one_of_each = pytest.mark.parametrize("cell", ONE_OF_EACH, ids=label)
@@ -242,10 +242,16 @@ def test_check_grads_of_bptt(cell, fold, seed):
     check_grads(functools.partial(run, cell, fold=fold), (point,), order=1)
 
 
-@pytest.mark.parametrize("cell", [jaxrnn.Elman(3, 4), jaxrnn.LSTM(3, 4)], ids=label)
-def test_check_grads_of_scan_in_both_modes_to_second_order(cell):
+@pytest.mark.parametrize(
+    ("cell", "fold"),
+    [
+        *pairs([jaxrnn.Elman(3, 4), jaxrnn.LSTM(3, 4)], [scan, bptt]),
+        *pairs([jaxrnn.LSTM(3, 4)], [hoisted, rebuilt(2), checkpointed(2)]),
+    ],
+)
+def test_check_grads_in_both_modes_to_second_order(cell, fold):
     point = random_point(cell, seed=42, time=3, batch=())
-    check_grads(functools.partial(run, cell), (point,), order=2, modes=["fwd", "rev"])
+    check_grads(functools.partial(run, cell, fold=fold), (point,), order=2, modes=["fwd", "rev"])
 
 
 # Numbers.

@@ -11,7 +11,8 @@ from comparison import assert_close, assert_same_values_and_gradients, random_po
 from tables import label
 
 import jaxrnn
-from jaxrnn.folds import automatic, bptt, checkpointed, hoisted, scan, truncated
+from jaxrnn import training
+from jaxrnn.folds import automatic, bptt, checkpointed, hoisted, scan, spread, truncated
 
 
 class DoubledElman(jaxrnn.Elman):
@@ -308,9 +309,11 @@ def test_a_carry_may_begin_with_numbers_of_python():
     assert int(jaxrnn.unroll(cell, params, jnp.ones((5, 2, 3)))[0]["t"]) == 5
 
 
-def test_the_history_of_what_all_rows_share():
+@pytest.mark.parametrize("fold", [automatic, spread(training.data_mesh(1))], ids=label)
+def test_the_history_of_what_all_rows_share(fold):
     cell, xs = Counting(3), jnp.ones((2, 5, 3))
-    history, _ = jaxrnn.unroll_history(cell, cell.init(jax.random.key(0)), xs, time_axis=1)
+    params = cell.init(jax.random.key(0))
+    history, _ = jaxrnn.unroll_history(cell, params, xs, time_axis=1, fold=fold)
     assert history.carry["t"].tolist() == [1, 2, 3, 4, 5]
     assert history.carry["h"].shape == (2, 5, 3)
 
@@ -331,7 +334,9 @@ def test_the_history_of_what_all_rows_share():
     ],
     ids=["None", "an instant less"],
 )
-def test_a_fold_of_your_own_is_checked(fold, error, sentence):
-    cell = Counting(3)
+@pytest.mark.parametrize("in_one_loop", [False, True])
+def test_a_fold_of_your_own_is_checked(fold, error, sentence, in_one_loop):
+    layer = jaxrnn.bidirectional(jaxrnn.GRU(3, 3)) if in_one_loop else Counting(3)
+    sentence = sentence.replace("2, 3", "2, 2, 3") if in_one_loop else sentence
     with pytest.raises(error, match=sentence):
-        jaxrnn.unroll(cell, cell.init(jax.random.key(0)), jnp.ones((5, 2, 3)), fold=fold)
+        jaxrnn.unroll(layer, layer.init(jax.random.key(0)), jnp.ones((5, 2, 3)), fold=fold)

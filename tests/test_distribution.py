@@ -22,7 +22,7 @@ from jaxrnn import text
 from jaxrnn.errors import InputError
 from jaxrnn.training import data_mesh, meet
 
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[1] / "examples" / "char_lm.md").read_text("utf-8")
 STEPS = ("--steps", "120")
 # An LSTM with noise in its weights as well: a carry of two parts, and chance.
 NOISY = [*COMBINATIONS[1], "--weight-drop", "0.2", *STEPS]
@@ -131,8 +131,8 @@ def free_port():
 
 
 def commands(pattern):
-    """The flags of commands in the README, with a port that is free here."""
-    found = re.findall(rf"char_lm\.py train ({pattern})", README)
+    """The flags of commands on the page, with a port that is free here."""
+    found = re.findall(rf"char_lm\.py train ({pattern})", PAGE)
     port = free_port()
     return [re.sub(r"localhost:\d+", f"localhost:{port}", flags).split() for flags in found]
 
@@ -195,7 +195,7 @@ def test_a_training_goes_from_one_process_to_two_and_back(tmp_path, monkeypatch)
     ends(second)
 
     # To the end, each told by its environment which one it is, as by SLURM.
-    assert "srun" in README and commands("--cluster")
+    assert "srun" in PAGE and commands("--cluster")
     cluster = {
         **{"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"},
         **{"SLURM_STEP_NUM_NODES": "1", "JAX_COORDINATOR_PORT": str(free_port())},

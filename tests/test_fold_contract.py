@@ -72,22 +72,46 @@ def test_many_rows_go_in_segments_and_project_in_the_loop(cell):
     assert_same_values_and_gradients(cell, point, bptt)
 
 
+@functools.partial(jax.jit, static_argnames=("cell", "fold"))
+def ragged_values_and_gradients(point, flags, cell, fold):
+    mask, resets = flags
+
+    def total(point):
+        params, carry, xs = point
+        carry, ys = jaxrnn.unroll(cell, params, xs, carry, mask=mask, resets=resets, fold=fold)
+        return jnp.sum(jnp.sin(ys)) + sum(jnp.sum(c**3) for c in carry)
+
+    return jax.value_and_grad(total)(point)
+
+
+@pytest.mark.parametrize(
+    ("cell", "fold"),
+    pairs([jaxrnn.LSTM(3, 4)], [fold for fold in FOLDS if FOLDS[fold] and fold is not scan]),
+)
+def test_masks_resets_and_vmap_with_every_fold(cell, fold):
+    alone = [random_point(cell, seed=seed, time=7) for seed in (1, 2)]
+    flags = np.random.default_rng(3).random((2, 2, 7, 2)) < 0.7
+    expected = [
+        ragged_values_and_gradients(point, own, cell, scan)
+        for point, own in zip(alone, flags, strict=True)
+    ]
+    for point, own, want in zip(alone, flags, expected, strict=True):
+        assert_close(ragged_values_and_gradients(point, own, cell, fold), want)
+    together, wanted = (
+        jax.tree.map(lambda *x: jnp.stack(x), *trees) for trees in (alone, expected)
+    )
+    mapped = jax.vmap(functools.partial(ragged_values_and_gradients, cell=cell, fold=fold))
+    assert_close(mapped(together, flags), wanted)
+
+
 def test_masks_and_resets_go_in_segments_too():
     cell = jaxrnn.GRU(3, 4)
     point = random_point(cell, seed=1, time=11, batch=(130,))
     flags = np.random.default_rng(2).random((2, 11, 130)) < 0.5
-
-    @functools.partial(jax.jit, static_argnums=1)
-    def values_and_gradients(point, fold):
-        def total(point):
-            mask, resets = jnp.asarray(flags)
-            params, carry, xs = point
-            carry, ys = jaxrnn.unroll(cell, params, xs, carry, mask=mask, resets=resets, fold=fold)
-            return jnp.sum(jnp.sin(ys)) + jnp.sum(carry.h**3)
-
-        return jax.value_and_grad(total)(point)
-
-    assert_close(values_and_gradients(point, bptt), values_and_gradients(point, scan))
+    by_hand, by_jax = (
+        ragged_values_and_gradients(point, flags, cell, fold) for fold in (bptt, scan)
+    )
+    assert_close(by_hand, by_jax)
 
 
 @pytest.mark.parametrize(

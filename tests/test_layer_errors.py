@@ -244,6 +244,12 @@ def test_keys(key, what):
     )
 
 
+@pytest.mark.parametrize("generator", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_raw_keys_of_any_generator(generator):
+    with jax.default_prng_impl(generator):
+        assert unrolls(key=jax.random.PRNGKey(0))()[1].shape == (5, 2, 4)
+
+
 @pytest.mark.parametrize(
     ("time_axis", "error", "sentence"),
     [

@@ -320,3 +320,18 @@ def test_other_dtypes_are_refused(option):
 def test_a_carry_narrower_than_what_is_computed_is_refused(compute, carry):
     with pytest.raises(ValueError, match=f"a carry in {carry} cannot hold .* in {compute}"):
         jaxrnn.MixedPrecision(jaxrnn.LSTM(3, 4), compute, carry)
+
+
+def test_rates_may_be_numbers_of_numpy():
+    rate = np.float64(0.5)
+    network = jaxrnn.MixedPrecision(
+        jaxrnn.stack(
+            jaxrnn.LSTM(3, 4),
+            jaxrnn.Dropout(4, rate),
+            jaxrnn.WeightDrop(jaxrnn.LSTM(4, 4), rate),
+            jaxrnn.StateDropout(jaxrnn.GRU(4, 4), rate),
+        )
+    )
+    params = jax.tree.map(lambda p: p.astype("float32"), network.init(jax.random.key(0)))
+    xs = jnp.ones((5, 2, 3), "float32")
+    assert jaxrnn.unroll(network, params, xs, key=jax.random.key(1))[1].dtype == jnp.float32

@@ -356,3 +356,15 @@ def test_donated_parameters_and_carry():
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((params, carry)))
     assert jax.tree.structure(new_params) == jax.tree.structure(params)
     assert np.isfinite(new_carry.layers[1].h).all()
+
+
+def test_one_instant_takes_numpy_parameters_and_observations():
+    with jax.enable_x64(False):  # Where NumPy's numbers are wider than JAX's.
+        network = jaxrnn.stack(jaxrnn.Embedding(7, 3), jaxrnn.GRU(3, 4))
+        params = jax.device_get(network.init(jax.random.key(0)))
+        assert network(params, network.start(params), np.array(1))[1].shape == (4,)
+        cell = jaxrnn.LSTM(3, 4)
+        for layer in (cell, jaxrnn.stack(jaxrnn.Linear(3, 3), cell)):
+            params = layer.init(jax.random.key(0))
+            for x in (np.zeros(3), [0.0, 0.0, 0.0]):
+                assert layer(params, layer.start(params), x)[1].dtype == jnp.float32

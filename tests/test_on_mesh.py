@@ -22,6 +22,7 @@ rng = np.random.default_rng(0)
 network = jaxrnn.stack(
     jaxrnn.Embedding(11, 8),
     jaxrnn.learned_carry(jaxrnn.Zoneout(jaxrnn.LSTM(8, 12), 0.3)),
+    jaxrnn.UpdateDropout(jaxrnn.GRU(12, 12), 0.2),
     jaxrnn.bidirectional(jaxrnn.Elman(12, 8)),
     jaxrnn.Linear(16, 11),
 )

@@ -141,6 +141,20 @@ def test_transforms_and_stops_out_of_range(make):
         make()
 
 
+@pytest.mark.parametrize(
+    ("tokens", "sentence"),
+    [((0, 70), "there are tokens from 0 to 2"), ((0, 1, 2), "every token is forbidden")],
+)
+def test_forbidden_tokens_are_some_that_there_are(tokens, sentence):
+    with pytest.raises(InputError, match=sentence):
+        text.forbid(*tokens)(jnp.zeros(3), jnp.zeros(0, int))
+
+
+def test_one_text_is_no_list_of_prompts(remembering):
+    with pytest.raises(InputError, match=r"prompts is one text; give a list.*\['ab'\]"):
+        written(remembering, "ab", 3)
+
+
 def cut_by_hand(whole, stops):
     for end in range(1, len(whole) + 1):
         for stop in sorted(stops, key=lambda stop: -len(stop.string)):

@@ -30,6 +30,8 @@ LAYERS = [
     jaxrnn.learned_carry(jaxrnn.LSTM(WIDTH, 6)),
     jaxrnn.SplitBias(jaxrnn.GRU(WIDTH, 6)),
     jaxrnn.WeightDrop(jaxrnn.LSTM(WIDTH, 6), 0.3),
+    jaxrnn.WeightDrop(jaxrnn.bidirectional(jaxrnn.LSTM(WIDTH, 6)), 0.3),
+    jaxrnn.WeightDrop(jaxrnn.learned_carry(jaxrnn.GRU(WIDTH, 6)), 0.3),
 ]
 OPTIONS = {
     "plain": {},
@@ -210,6 +212,48 @@ def test_a_parameter_of_both_is_left_alone():
     network = embedded(Biased(WIDTH, 6))
     params = network.init(jax.random.key(0))
     assert network.layers[1].knows_backward and not looks_up(network)
+    assert_close(pulled(network, params, automatic), pulled(network, params, scan))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class MultipliedInStep(jaxrnn.ManualCell):
+    """h' = tanh(x W + h R), all of it in the loop, so that the gradient of W wants the inputs."""
+
+    input_size: int
+
+    def init(self, key):
+        kernels = jax.random.normal(key, (2, self.input_size, self.input_size))
+        return {"input": kernels[0], "recurrent": kernels[1]}
+
+    def initial_carry(self, batch_shape=()):
+        return jnp.zeros((*batch_shape, self.input_size))
+
+    def step(self, params, carry, drive):
+        h = jnp.tanh(drive @ params["input"] + carry @ params["recurrent"])
+        return h, h
+
+    def forward(self, params, carry, drive):
+        h, y = self.step(params, carry, drive)
+        return h, y, (carry, 1 - h * h)
+
+    def backward(self, params, residual, d_carry, d_y):
+        d = (d_carry + d_y) * residual[1]
+        return d @ params["recurrent"].T, (d, d @ params["input"].T)
+
+    def gradients(self, params, xs, residuals, d_drives):
+        def contracted(xs):
+            return jnp.einsum("...i,...j->ij", xs, d_drives[0])
+
+        return {"input": contracted(xs), "recurrent": contracted(residuals[0])}, d_drives[1]
+
+    def drive_cotangent(self, d_drives):
+        return d_drives[1]
+
+
+def test_who_multiplies_the_input_in_the_loop_is_left_alone():
+    network = embedded(MultipliedInStep(WIDTH))
+    params = network.init(jax.random.key(0))
+    assert not looks_up(network)
     assert_close(pulled(network, params, automatic), pulled(network, params, scan))
 
 

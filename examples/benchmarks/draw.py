@@ -35,6 +35,7 @@ MARKS = {
     "torch.cells": (show.BLUE, "X"),
     "torch.compile": (show.BLUE, "p"),
     "cudnn": (show.GREEN, "P"),
+    "jaxrnn.spread": ("#333333", "*"),
     **{f"jaxrnn.{fold}": ("#333333", mark) for fold, mark in zip(FOLDS, "1234+x_", strict=True)},
 }
 TITLES = {

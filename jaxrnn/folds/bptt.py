@@ -39,6 +39,10 @@ def bptt(
     JAX is given this rule and transposes it back into the three lines above for `grad`; `jvp`,
     Hessian-vector products, second derivatives and `vmap` work as they do through `scan`.
 
+    What waits for the backward pass is all residuals: of an `LSTM` in float32, with B rows of width
+    H over T instants, 28·B·H·T bytes (h, four slopes of gates, two of c and h). `rebuilt` and
+    `checkpointed` keep less.
+
     Source: Werbos (1990), "Backpropagation through time: what it does and how to do it",
     doi:10.1109/5.58337.
 
@@ -65,19 +69,29 @@ def bptt(
       >>> bool(jnp.allclose(by_jax.recurrent_kernel, by_hand.recurrent_kernel, atol=1e-5))
       True
     """
-    check_knows_backward("bptt", cell)
+    check_by_hand("bptt", cell, carry)
     every = even_segments(time_of(xs), rows_of(carry), ROWS_AT_ONCE)
     return _bptt(cell, every, params, carry, xs)
 
 
-def check_knows_backward(fold: str, cell: Any) -> None:
-    """Raise TypeError unless the cell says its backward step, which `fold` needs."""
+def check_by_hand(fold: str, cell: Any, carry: Any) -> None:
+    """Raise TypeError unless the cell says its backward step, and all its carry has derivatives."""
     if not cell.knows_backward:
         raise TypeError(
             f"`{fold}` needs a ManualCell, one with `forward`, `backward` and `gradients`; "
             f"{cell!r} does not say its backward step. Use the fold `scan`, where JAX finds the "
             "derivative."
         )
+    if not is_floating(carry):
+        raise TypeError(
+            f"`{fold}` hands the derivative of the carry from instant to instant, and that of "
+            f"{cell!r} holds what has none, such as integers. Use the fold `scan`."
+        )
+
+
+def is_floating(carry: Any) -> bool:
+    """Whether every array of the carry has a derivative: no counter, no flag, no random key."""
+    return all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(carry))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))

@@ -2,19 +2,16 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
 from jaxrnn import checks
-from jaxrnn.cell import Carry, Cell, Params
+from jaxrnn.cell import Carry, Cell, Fold, Params
 from jaxrnn.folds.automatic import automatic
 from jaxrnn.folds.segments import root, scan_segments, time_of
 from jaxrnn.folds.wide_sums import wide_sums
-
-Fold = Callable[[Cell, Any, Any, Any], tuple[Any, Any]]
 
 _BORDER = "jaxrnn.folds.border"  # what the policy of `offloaded` calls the carries it moves
 
@@ -115,7 +112,8 @@ def offloaded(every: int | None = None, fold: Fold = automatic) -> Checkpointed:
     """`checkpointed`, with the carries at the borders of segments moved to the memory of the host.
 
     The device then holds one segment at a time, 28·B·H·k bytes for an `LSTM` in float32; the other
-    8·B·H·T/k lie in pinned host memory and come back one by one. On a CPU both are the same memory.
+    8·B·H·T/k lie in pinned host memory and come back one by one. On a CPU both are the same memory,
+    so that nothing was measured but the numbers.
 
     Args:
       every: instants in a segment; None for ⌈√T⌉.

@@ -8,7 +8,7 @@ import jax
 
 from jaxrnn import checks
 from jaxrnn.cell import Carry, ManualCell, Params
-from jaxrnn.folds.bptt import by_hand, check_knows_backward, fold_instants
+from jaxrnn.folds.bptt import by_hand, check_by_hand, fold_instants
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -24,7 +24,7 @@ class Rebuilt:
         self, cell: ManualCell[Params, Carry], params: Params, carry: Carry, xs: Any
     ) -> tuple[Carry, jax.Array]:
         """Fold `cell` over `xs`; see `rebuilt`."""
-        check_knows_backward("rebuilt", cell)
+        check_by_hand("rebuilt", cell, carry)
         return _rebuilt(cell, self.every, params, carry, xs)
 
     def __repr__(self) -> str:

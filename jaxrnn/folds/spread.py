@@ -1,16 +1,15 @@
 """Rows over devices: each folds its own, and the weights' gradients meet once, at the end."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec, get_abstract_mesh
 
-from jaxrnn.cell import Carry, Cell, Params
+from jaxrnn.cell import Carry, Cell, Fold, Params
 from jaxrnn.folds.automatic import automatic
 from jaxrnn.folds.wide_sums import wide_sums
-from jaxrnn.wrappers import ResettingParams, SideBySide
+from jaxrnn.wrappers import Record, Recording, ResettingParams, SideBySide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Spread:
     """The fold that `spread` makes."""
 
     mesh: Mesh | AbstractMesh
-    fold: Callable[..., tuple[Any, jax.Array]]
+    fold: Fold
 
     def __post_init__(self):
         if not isinstance(self.mesh, Mesh | AbstractMesh):
@@ -56,6 +55,10 @@ class Spread:
         if isinstance(params, ResettingParams):
             of_params = of_params._replace(start=of_carry)
         of_xs = jax.tree.map(of_sequence, xs)
+        of_ys = in_time
+        if isinstance(cell, Recording):
+            of_carries = jax.tree.map(lambda has: in_time if has else everywhere, has_rows)
+            of_ys = in_time, Record(of_carries, in_time)
 
         # Not checked, since a cell of the user's may put a constant into its carry. And so the
         # gradient of what all devices share is summed where it leaves them, not within the loop.
@@ -64,7 +67,7 @@ class Spread:
             lambda wide, carry, xs: self.fold(cell, narrow(wide), carry, xs),
             mesh=self.mesh,
             in_specs=(of_params, of_carry, of_xs),
-            out_specs=(of_carry, in_time),
+            out_specs=(of_carry, of_ys),
             check_vma=False,
         )
         return of_all(wide, carry, xs)
@@ -87,9 +90,7 @@ def _leaves_with_rows(cell, batch, axis):
     return jax.tree.map(lambda leaf, larger: leaf.shape != larger.shape, *carries)
 
 
-def spread(
-    mesh: Mesh | AbstractMesh, fold: Callable[..., tuple[Any, jax.Array]] = automatic
-) -> Spread:
+def spread(mesh: Mesh | AbstractMesh, fold: Fold = automatic) -> Spread:
     """A fold whose rows lie on the devices of a mesh, each device folding its own.
 
         forward   device d: carry_d, ys_d = fold(cell, params, carry_d, xs_d)      nothing is sent

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Cell, Layer
+from jaxrnn.cell import Cell, Layer, output_dtype
 from jaxrnn.folds.segments import rows_of
-from jaxrnn.networks.border import batch_shape, check_layer, check_sequence, check_step
-from jaxrnn.networks.network import Network, output_dtype, reading_tokens, run
+from jaxrnn.networks.border import batch_shape, check_layer, check_sequence, check_step, folded
+from jaxrnn.networks.network import Network, reading_tokens, run
 from jaxrnn.networks.reverse import reverse
 from jaxrnn.wrappers import SideBySide, Wrapper
 
@@ -188,7 +188,7 @@ class Bidirectional(Network[BidirectionalParams, BidirectionalCarry]):
         both = SideBySide(self.forward, copies=2, batch_axes=len(batch_shape(self, xs)))
         carries = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carry)
         both_ways = jnp.stack([xs, jnp.flip(xs, axis=0)], axis=1)
-        carries, ys = fold(both, tuple(params), carries, both_ways)
+        carries, ys = folded(fold, both, tuple(params), carries, both_ways)
         forward, backward = (jax.tree.map(lambda leaf, n=n: leaf[n], carries) for n in range(2))
         ys = ys.astype(output_dtype(self.forward, params.forward, xs))
         carry = BidirectionalCarry(forward=forward, backward=backward)

@@ -70,13 +70,15 @@ def check_fold(fold: Any) -> None:
         )
 
 
-def folded(fold: Any, result: Any, length: int) -> tuple[Any, Any]:
-    """What a fold has given, the carry and the outputs.
+def folded(fold: Any, cell: Cell, params: Any, carry: Any, xs: Any) -> tuple[Any, Any]:
+    """`fold(cell, params, carry, xs)`, the carry and the outputs.
 
     Raises:
-      TypeError: if it has given something else.
+      TypeError: if the fold gives something else.
       ValueError: if there are more or fewer outputs than instants.
     """
+    length = jax.tree.leaves(xs)[0].shape[0]
+    result = fold(cell, params, carry, xs)
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(
             f"fold {fold!r} must return the carry and the outputs, (carry, ys); got "
@@ -107,8 +109,8 @@ def check_params(layer: Layer, params: Any) -> None:
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
-                f"{layer!r}: parameter `{_path(path)}` has dtype {leaf.dtype}; "
-                "expected a floating-point one, as from layer.init(key)."
+                f"{layer!r}: parameter `{_path(path)}` has dtype {leaf.dtype}; expected a "
+                "floating-point one; what is not learned stands in a field of the layer."
             )
 
 
@@ -155,9 +157,14 @@ def check_key(key: Any) -> None:
     if key is None:
         return
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    legacy = isinstance(key, jax.Array) and key.dtype == jnp.uint32 and key.shape == (2,)
+    legacy = isinstance(key, jax.Array) and key.dtype == jnp.uint32 and key.shape == _raw_shape()
     if not (typed and key.shape == ()) and not legacy:
         raise TypeError(f"key must be one random key, as from jax.random.key(0); got {_kind(key)}.")
+
+
+def _raw_shape() -> tuple[int, ...]:
+    """Of the keys that `jax.random.PRNGKey` makes with the generator that JAX is told to use."""
+    return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
 
 
 def as_flags(

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
@@ -188,14 +189,15 @@ def drop_recurrent_weights(key: jax.Array, params: Any, rate: float) -> Any:
       >>> 0 < int((dropped.recurrent_kernel == 0).sum()) < dropped.recurrent_kernel.size
       True
     """
-    leaves, structure = jax.tree_util.tree_flatten_with_path(params)
-    dropped = [
-        leaf * scaled_mask(jax.random.fold_in(key, number), rate, leaf.shape, leaf.dtype)
-        if _is_recurrent(path)
-        else leaf
-        for number, (path, leaf) in enumerate(leaves)
-    ]
-    return structure.unflatten(dropped)
+    number = itertools.count()  # of recurrent kernels alone: others may be replaced beforehand
+
+    def dropped(path, leaf):
+        if not _is_recurrent(path):
+            return leaf
+        own = jax.random.fold_in(key, next(number))
+        return leaf * scaled_mask(own, rate, leaf.shape, leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(dropped, params)
 
 
 def _is_recurrent(path: tuple[Any, ...]) -> bool:

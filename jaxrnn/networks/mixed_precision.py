@@ -5,8 +5,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrnn.cell import Layer, cast
-from jaxrnn.networks.network import output_dtype, run
+from jaxrnn.cell import Layer, cast, output_dtype
+from jaxrnn.networks.network import run
 from jaxrnn.networks.wrapped import Wrapped
 
 _FLOATS = ("bfloat16", "float16", "float32", "float64")

@@ -1,12 +1,11 @@
 """What a network is: a layer that takes a whole sequence to a whole sequence."""
 
 import abc
-from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from jaxrnn.cell import Carry, Cell, Layer, Params, parameter_dtype
+from jaxrnn.cell import Carry, Fold, Layer, Params, output_dtype
 from jaxrnn.networks import border
 from jaxrnn.networks.context import NO_CONTEXT, Context
 from jaxrnn.wrappers import (
@@ -18,8 +17,6 @@ from jaxrnn.wrappers import (
     Wrapper,
     token_cell,
 )
-
-Fold = Callable[[Cell, Any, Any, Any], tuple[Any, jax.Array]]
 
 
 class Network(Layer[Params, Carry]):
@@ -126,15 +123,10 @@ def _fold(cell, params, carry, xs, fold, context):
             cuts = cuts & context.mask
         cell, xs_of_cell = Resetting(cell), Accompanied(xs_of_cell, cuts)
         params = ResettingParams(inner=params, start=context.start)
-    carry, ys = border.folded(fold, fold(cell, params, carry, xs_of_cell), xs.shape[0])
+    carry, ys = border.folded(fold, cell, params, carry, xs_of_cell)
     if context.history:
         ys, carry = ys
     return carry, ys.astype(dtype)
-
-
-def output_dtype(layer: Layer, params: Any, xs: jax.Array) -> Any:
-    """The dtype of what a layer writes: that of what it reads, or, of tokens, its parameters'."""
-    return parameter_dtype(params) if layer.takes_tokens else xs.dtype
 
 
 def _accompany(cell, xs, carry, key):

@@ -33,7 +33,7 @@ class Pointwise(Network[Any, tuple[()]]):
 
     def __call__(self, params, carry, x):
         """One instant."""
-        return carry, self.map(params, x)
+        return carry, self.map(params, jnp.asarray(x))
 
     def apply(self, params, carry, xs, fold, context):
         """All instants at once; there is nothing to fold."""
@@ -169,7 +169,8 @@ class Embedding(TokenLayer):
     def map(self, params: EmbeddingParams, xs: Int[Array, "*any"]) -> Float[Array, "*any output"]:
         """table[x]."""
         # Plain indexing would clamp an id that is too large to the last token, in silence.
-        return params.table.at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        table = jnp.asarray(params.table).at[xs]
+        return table.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

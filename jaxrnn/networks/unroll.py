@@ -55,9 +55,10 @@ def unroll(
         from `layer.start`, as if the sequence were cut BEFORE that instant; in both directions.
         Flags at instants that are not valid count for nothing.
       key: for the noise of dropout, zoneout and their like; None for none (evaluation).
-      fold: how instants are joined and how the derivative is taken: `jaxrnn.folds.scan` (JAX's
-        derivative), `bptt` (by hand), `automatic` (by hand where the cell knows how),
-        `truncated(k)`, or a function of that signature.
+      fold: how instants are joined and how the derivative is taken: one of `jaxrnn.folds`, or a
+        function of that signature. `automatic` is the fastest exact one; `scan` takes JAX's
+        derivative, `bptt` the one by hand; `rebuilt(k)`, `checkpointed(k)` and `offloaded(k)` need
+        less memory, `truncated(k)` reaches back no farther than k, `spread(mesh)` uses a mesh.
       time_axis: where time stands in `xs`, `mask` and `resets`, and will stand in `ys`.
 
     Returns:

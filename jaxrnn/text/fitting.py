@@ -131,8 +131,7 @@ def fit(
       train: [time]; the tokens to learn from; [time, streams] if they are in streams already. An
         array, or unread, as all tokens here.
       validation: [time, *streams]; held out; the first 4,096 instants are read at each report.
-      fold: how time is folded; `jaxrnn.folds.scan` for a cell that does not know its own backward
-        step.
+      fold: how time is folded.
       start: where to go on from; the beginning if None.
       stop: asked before each step whether to stop there.
       devices: where steps run. The batches are the same on any number of devices, noise included,

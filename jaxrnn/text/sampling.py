@@ -134,6 +134,8 @@ class _State(NamedTuple):
 
 
 def _check(prompts, length, temperature, chunk):
+    if isinstance(prompts, str):
+        raise InputError(f"prompts is one text; give a list, one for each stream: [{prompts!r}].")
     if not prompts or not all(prompts):
         raise InputError("there is nothing to continue: give a prompt of at least one character.")
     if length < 0:

@@ -159,6 +159,11 @@ class _Forbid:
 
     def __call__(self, logits, recent):
         del recent
+        size = logits.size
+        if not all(0 <= token < size for token in self.tokens):
+            raise InputError(f"forbid{self.tokens}: there are tokens from 0 to {size - 1}.")
+        if len(set(self.tokens)) == size:
+            raise InputError("every token is forbidden; leave at least one.")
         return logits.at[jnp.array(self.tokens)].set(-jnp.inf)
 
 

@@ -1,4 +1,8 @@
-"""Training: losses, one pure training step, and windows of a long sequence."""
+"""Training: losses, penalties, pure training steps, windows of a sequence, and what they need.
+
+That is epochs in one compiled call, gradients accumulated, parameters averaged, bad updates left
+out, signals to stop, and steps on many devices and in many processes.
+"""
 
 from jaxrnn.training.accumulation import accumulated
 from jaxrnn.training.averaging import average_of, averaged, exponential, since

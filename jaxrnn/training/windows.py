@@ -97,5 +97,5 @@ def check_enough(tokens, needed: int, purpose: str) -> None:
     if len(tokens) < needed:
         raise CorpusError(
             f"the sequence has {len(tokens):,} tokens, but {purpose} and the token after them need "
-            f"at least {needed:,}: give more text, or make the batch or the window smaller."
+            f"at least {needed:,}: give a longer one, or make the batch or the window smaller."
         )

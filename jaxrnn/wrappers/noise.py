@@ -36,7 +36,7 @@ def scaled_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype: Any)
     """
     if rate == 1:  # Everything is dropped, and nothing is left to scale up.
         return jnp.zeros(shape, dtype)
-    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / (1 - rate)
+    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / float(1 - rate)
 
 
 def over_time(mask: jax.Array, length: int) -> jax.Array:

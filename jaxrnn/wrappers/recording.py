@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from jaxrnn.cell import Cell
+from jaxrnn.wrappers.around import Around
 
 
 class Record(NamedTuple):
@@ -19,28 +20,10 @@ class Record(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Recording(Cell):
+class Recording(Around):
     """A cell whose output is `(y, Record)`: for reading out states, not for speed."""
 
     cell: Cell
-
-    @property
-    def input_size(self) -> int:
-        """Width that the cell inside reads."""
-        return self.cell.input_size
-
-    @property
-    def takes_tokens(self) -> bool:
-        """Whether the cell inside reads token ids."""
-        return self.cell.takes_tokens
-
-    def init(self, key):
-        """Parameters of the cell inside."""
-        return self.cell.init(key)
-
-    def initial_carry(self, batch_shape=()):
-        """The initial carry of the cell inside."""
-        return self.cell.initial_carry(batch_shape)
 
     def project(self, params, xs):
         """The projection of the cell inside."""

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cell import Cell, ManualCell, derivative_is_its_own
+from jaxrnn.wrappers.around import Around
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class SideBySide(ManualCell):
+class SideBySide(Around, ManualCell):
     """Copies of a cell in one instant, each with parameters, a carry and an input of its own.
 
         carry'[n], y[n] = cell(params[n], carry[n], x[n])        n = 1 … copies
@@ -31,16 +32,6 @@ class SideBySide(ManualCell):
     batch_axes: int
 
     @property
-    def input_size(self) -> int:
-        """Width that each copy reads."""
-        return self.cell.input_size
-
-    @property
-    def takes_tokens(self) -> bool:
-        """Whether each copy reads token ids."""
-        return self.cell.takes_tokens
-
-    @property
     def knows_backward(self) -> bool:
         """Whether the cell inside does (and no subclass changed what this one does)."""
         return self.cell.knows_backward and derivative_is_its_own(type(self))
@@ -54,6 +45,10 @@ class SideBySide(ManualCell):
         copies, *batch = batch_shape
         one = self.cell.initial_carry(tuple(batch))
         return jax.tree.map(lambda leaf: jnp.stack([leaf] * copies), one)
+
+    def start(self, params, batch_shape=()):
+        """The starts of all copies."""
+        return _stack([self.cell.start(own, tuple(batch_shape[1:])) for own in params])
 
     def project(self, params, xs):
         """The projections of every copy, of an instant or of whole sequences."""

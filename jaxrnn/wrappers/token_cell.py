@@ -90,11 +90,6 @@ class TokenCell(ManualCell):
         """The start of the cell inside."""
         return self.cell.start(params.cell, batch_shape)
 
-    def __call__(self, params, carry, x):
-        """One instant."""
-        carry, y = self.step(params, carry, self.project(params, x))
-        return carry, y.astype(parameter_dtype(params))
-
     def project(self, params, xs):
         """The rows of the table."""
         rows = self._rows(xs)
@@ -158,8 +153,8 @@ def token_cell(
 
     Returns:
       A cell with the carry and the outputs of `cell`, and its parameters; None where the derivative
-      by hand cannot be taken apart: the cell does not say `drive_cotangent`, or its `project` and
-      `step` read the same parameter.
+      by hand cannot be taken apart: the cell does not say `drive_cotangent`, its `project` and
+      `step` read the same parameter, or `step` multiplies the input itself.
 
     Example:
       >>> import jaxrnn
@@ -182,8 +177,31 @@ def _is_separable(cell: ManualCell) -> bool:
     if not drive_cotangent_is_its_own(type(cell)):
         return False
     by_project = _read(cell.project, specification(cell), _input(cell))
-    flags = zip(jax.tree.leaves(by_project), jax.tree.leaves(_read_by_step(cell)), strict=True)
-    return not any(map(all, flags))
+    uses = *map(jax.tree.leaves, (by_project, _read_by_step(cell))), _contracted_with_inputs(cell)
+    return not any(
+        is_read and (projects or needs_inputs)
+        for projects, is_read, needs_inputs in zip(*uses, strict=True)
+    )
+
+
+def _contracted_with_inputs(cell: ManualCell) -> list[bool]:
+    """Of each parameter, whether `gradients` makes its cotangent of the inputs."""
+    params, x = specification(cell), _input(cell)
+    carry = jax.eval_shape(cell.start, params)
+    drive = jax.eval_shape(cell.project, params, x)
+    carry, y, residual = jax.eval_shape(cell.forward, params, carry, drive)
+    d_drive = jax.eval_shape(cell.backward, params, residual, carry, y)[1]
+    xs, residuals, d_drives = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), (x, residual, d_drive)
+    )
+    program = jax.make_jaxpr(lambda xs, *others: cell.gradients(others[0], xs, *others[1:])[0])(
+        xs, params, residuals, d_drives
+    ).jaxpr
+    made = {program.invars[0]}
+    for equation in program.eqns:
+        if any(isinstance(value, Var) and value in made for value in equation.invars):
+            made.update(equation.outvars)
+    return [isinstance(value, Var) and value in made for value in program.outvars]
 
 
 @functools.lru_cache(maxsize=1024)

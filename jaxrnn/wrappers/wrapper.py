@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Cell, ManualCell, derivative_is_its_own
+from jaxrnn.cell import ManualCell, derivative_is_its_own
+from jaxrnn.wrappers.around import Around
 
 
 class Accompanied(NamedTuple):
@@ -28,7 +29,7 @@ class WrapperResidual(NamedTuple):
     extra: Any
 
 
-class Wrapper(ManualCell):
+class Wrapper(Around, ManualCell):
     """A cell around a cell.
 
     A wrapper changes the carry on its way in (`before`), the carry on its way out (`after`) and the
@@ -39,8 +40,6 @@ class Wrapper(ManualCell):
     Attributes:
       cell: the cell inside.
     """
-
-    cell: Cell
 
     def before(self, carry: Any, extra: Any) -> Any:
         """The carry that the cell inside receives. Linear in `carry`."""
@@ -68,31 +67,9 @@ class Wrapper(ManualCell):
         """
 
     @property
-    def input_size(self) -> int:
-        """Width that the cell inside reads."""
-        return self.cell.input_size
-
-    @property
-    def takes_tokens(self) -> bool:
-        """Whether the cell inside reads token ids."""
-        return self.cell.takes_tokens
-
-    @property
     def knows_backward(self) -> bool:
         """Whether the cell inside does (and no subclass changed what this wrapper does)."""
         return self.cell.knows_backward and derivative_is_its_own(type(self))
-
-    def init(self, key: jax.Array) -> Any:
-        """Parameters of the cell inside."""
-        return self.cell.init(key)
-
-    def initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Any:
-        """The initial carry of the cell inside."""
-        return self.cell.initial_carry(batch_shape)
-
-    def start(self, params: Any, batch_shape: tuple[int, ...] = ()) -> Any:
-        """The start of the cell inside."""
-        return self.cell.start(params, batch_shape)
 
     def project(self, params: Any, xs: Any) -> Accompanied:
         """The projection of the cell inside, accompanied as before."""

@@ -58,6 +58,7 @@ class Contender(NamedTuple):
 CONTENDERS = {
     "jaxrnn": Contender("of_jaxrnn", "jaxrnn"),
     **{f"jaxrnn.{fold}": Contender("of_jaxrnn", "jaxrnn", {"fold": fold}) for fold in FOLDS},
+    "jaxrnn.spread": Contender("of_jaxrnn_spread", "jaxrnn"),
     "plain": Contender("of_plain_jax", "jax"),
     "plain-hoisted": Contender("of_plain_jax", "jax", {"hoisted": True}),
     "flax.linen": Contender("of_flax_linen", "flax"),

@@ -24,12 +24,14 @@ class Network(NamedTuple):
       apply: `(parameters, xs) -> ys`.
       time_axis: where time stands in `xs` and `ys`: where the library likes it best.
       prepare: what is done to the parameters after `write`, and not to gradients.
+      place: puts parameters, and sequences [time, batch, ...], where they are computed with.
     """
 
     write: Callable[[Layers], Any]
     apply: Callable[[Any, jax.Array], jax.Array]
     time_axis: int = 0
     prepare: Callable[[Any], Any] = lambda params: params
+    place: Callable[[Any, Any], tuple[Any, Any]] = lambda *trees: on_device(trees)
 
 
 def on_device(tree: Any) -> Any:
@@ -47,10 +49,11 @@ def build(work: str, model: Model, equations: Equations, network: Network) -> Re
 
 def layers_and_inputs(model: Model, equations: Equations, network: Network) -> tuple[Any, ...]:
     """Parameters, inputs and the probe, on the device and as the network reads them."""
-    params = on_device(network.prepare(network.write(make_weights(model, equations).layers)))
+    params = network.prepare(network.write(make_weights(model, equations).layers))
     data = make_data(model)
     xs, probe = (np.moveaxis(x, 0, network.time_axis) for x in (data.xs, data.probe))
-    return params, *on_device((xs, probe))
+    params, (xs, probe) = network.place(params, (xs, probe))
+    return params, xs, probe
 
 
 def forward(model: Model, equations: Equations, network: Network) -> Ready:

@@ -1,8 +1,10 @@
-"""jaxrnn as its README shows it: `unroll`, `make_train_step`, `text.generate`, and any fold."""
+"""jaxrnn as its README shows it: `unroll`, `text.generate`, steps of training, and any fold."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jobs import (
     ALPHABET,
@@ -21,6 +23,7 @@ import jaxrnn
 from contenders import Ready, jax_works
 from jaxrnn import text, training
 
+ONE_DEVICE = training.OneDevice()
 MAKERS = ("rebuilt", "checkpointed", "offloaded")  # which are told how, here: nothing
 NETWORKS = {
     "LSTM": jaxrnn.lstm_network,
@@ -34,27 +37,33 @@ def equations(model: Model) -> Equations:
     return Equations("n" if model.cell == "GRU" else "none")
 
 
-def build(work: str, model: Model, fold: str | None = None) -> Ready:
+def build(
+    work: str, model: Model, fold: str | None = None, devices: training.Devices = ONE_DEVICE
+) -> Ready:
     """The works, with the fold that jaxrnn chooses or with another."""
     if work in STREAMS:
         if fold:
             raise Skip("while sampling there is nothing to fold.")
         return sampling(work, model)
+    chosen = devices.fold(chosen_fold(fold))
+    if work == "train":
+        return train(model, chosen, devices)
     layers = network(model)
 
     def apply(params, xs):
-        return jaxrnn.unroll(layers, params, xs, **options(fold))[1]
+        return jaxrnn.unroll(layers, params, xs, fold=chosen)[1]
 
-    if work == "train":
-        return train(model, fold)
-    adapter = jax_works.Network(lambda weights: write(model, layers, weights), apply)
+    def place(params, sequences):
+        return devices.put(params, model.size.batch), devices.put_batch(*map(jnp.array, sequences))
+
+    adapter = jax_works.Network(lambda weights: write(model, layers, weights), apply, place=place)
     return jax_works.build(work, model, equations(model), adapter)
 
 
-def options(fold: str | None) -> dict:
-    """The arguments of `unroll` that name the fold."""
+def chosen_fold(fold: str | None) -> Callable:
+    """The fold of that name; the one that `unroll` takes if it is not told any."""
     if fold is None:
-        return {}
+        return jaxrnn.folds.automatic
     if not hasattr(jaxrnn.folds, fold):
         raise Skip(f"this jaxrnn has no fold {fold}.")
     if fold == "offloaded" and jax.default_backend() == "cpu":
@@ -62,7 +71,7 @@ def options(fold: str | None) -> dict:
     if fold == "cudnn" and jax.default_backend() != "gpu":
         raise Skip("cuDNN runs on GPUs only.")
     found = getattr(jaxrnn.folds, fold)
-    return {"fold": found() if fold in MAKERS else found}
+    return found() if fold in MAKERS else found
 
 
 def network(model: Model) -> jaxrnn.Layer:
@@ -110,21 +119,22 @@ def character_model(model: Model):
     return whole, jax_works.on_device(params)
 
 
-def train(model: Model, fold: str | None) -> Ready:
-    """`make_train_step`, which clips, takes Adam's step and donates the old state."""
+def train(model: Model, fold: Callable, devices: training.Devices) -> Ready:
+    """A step, which clips, takes Adam's update and donates the old state."""
     whole, params = character_model(model)
-    chosen = options(fold)
 
     def loss(params, carry, batch):
         tokens, targets = batch
-        logits = jaxrnn.unroll(whole, params, tokens, **chosen)[1]
+        logits = jaxrnn.unroll(whole, params, tokens, fold=fold)[1]
         return training.cross_entropy(logits, targets), carry
 
     optimizer = training.adam(LEARNING_RATE, optax.clip_by_global_norm(CLIP))
-    data = make_data(model)
-    state = training.init_state(params, optimizer)
-    batch = jax_works.on_device((data.tokens, data.targets))
-    return jax_works.training(training.make_train_step(loss, optimizer), state, batch)
+    data, rows = make_data(model), model.size.batch
+    return jax_works.training(
+        devices.compile(training.make_update(loss, optimizer), rows),
+        devices.put(training.init_state(params, optimizer), rows),
+        devices.put_batch(jnp.array(data.tokens), jnp.array(data.targets)),
+    )
 
 
 def sampling(work: str, model: Model) -> Ready:
