@@ -309,7 +309,9 @@ def test_a_carry_may_begin_with_numbers_of_python():
     assert int(jaxrnn.unroll(cell, params, jnp.ones((5, 2, 3)))[0]["t"]) == 5
 
 
-@pytest.mark.parametrize("fold", [automatic, spread(training.data_mesh(1))], ids=label)
+@pytest.mark.parametrize(
+    "fold", [automatic, spread(training.data_mesh(1))], ids=["automatic", "spread"]
+)
 def test_the_history_of_what_all_rows_share(fold):
     cell, xs = Counting(3), jnp.ones((2, 5, 3))
     params = cell.init(jax.random.key(0))
