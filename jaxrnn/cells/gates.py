@@ -36,6 +36,16 @@ def sigmoid_tanh_block(z: jax.Array, pattern: str) -> jax.Array:
     return lax.optimization_barrier(half * jnp.tanh(half * z) + shift)
 
 
+def sigmoid(z: jax.Array) -> jax.Array:
+    """`σ(z) = ½ tanh(½ z) + ½`, which XLA makes fast on a CPU, as it does not `jax.nn.sigmoid`.
+
+    Example:
+      >>> float(sigmoid(jnp.zeros(())))
+      0.5
+    """
+    return 0.5 * jnp.tanh(0.5 * z) + 0.5
+
+
 def squash(activation: Activation, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`φ(z)`, and what `pull_back` will need: `φ′(z)` where it is known by hand, else z itself.
 
