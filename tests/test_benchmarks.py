@@ -51,7 +51,7 @@ def test_wrong_numbers_and_broken_contenders_are_caught_and_the_rest_is_drawn(lo
     assert ran.returncode == 1
     assert re.fullmatch(
         r"wrong numbers: plain in backward of LSTM 3x12x8x1, \d cores?: its numbers are off: \S+ "
-        r"differs from the reference by \d\.\de[-+]\d\d, and 5e-04 is allowed\.\n",
+        r"differs from the reference by \d\.\de[-+]\d\d, and 1e-04 is allowed\.\n",
         ran.stderr,
     )
     record = load("record").Record.load(tmp_path / "out.json")

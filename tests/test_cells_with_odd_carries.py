@@ -6,10 +6,51 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import pytest
-from comparison import assert_close
+from comparison import assert_close, random_point
+from tables import FOLDS, ManualLeaky, pairs
 
 import jaxrnn
 from jaxrnn.folds import automatic, bptt, checkpointed, rebuilt, scan
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Clocked(jaxrnn.Cell):
+    """Counts instants in its carry, which is a dict; its drives are a tuple."""
+
+    input_size: int
+
+    def init(self, key):
+        return {"kernel": jax.random.normal(key, (self.input_size, self.input_size))}
+
+    def initial_carry(self, batch_shape=()):
+        return {
+            "h": jnp.zeros((*batch_shape, self.input_size)),
+            "tick": jnp.zeros(batch_shape, jnp.int32),
+        }
+
+    def project(self, params, xs):
+        return (xs @ params["kernel"], xs)
+
+    def step(self, params, carry, drive):
+        odd = jnp.expand_dims(carry["tick"] % 2 == 1, -1)
+        h = jnp.tanh(drive[0] + jnp.where(odd, carry["h"] @ params["kernel"], drive[1]))
+        return {"h": h, "tick": carry["tick"] + 1}, h
+
+
+@pytest.mark.parametrize(("cell", "fold"), pairs([Clocked(3)], FOLDS))
+def test_a_carry_may_hold_integers(cell, fold):
+    params = cell.init(jax.random.key(0))
+    xs = random_point(jaxrnn.Elman(3, 3), seed=18, time=6).xs
+
+    def loss(params, xs, fold):
+        carry, ys = jaxrnn.unroll(cell, params, xs, fold=fold)
+        return (ys**3).sum(), carry["tick"]
+
+    gradient = jax.jit(jax.grad(loss, (0, 1), has_aux=True), static_argnums=2)
+    by_fold, ticks = gradient(params, xs, fold)
+    assert (ticks == 6).all() and ticks.dtype == jnp.int32
+    if FOLDS[fold]:
+        assert_close(by_fold, gradient(params, xs, scan)[0])
 
 
 class Ticks(NamedTuple):
@@ -17,32 +58,19 @@ class Ticks(NamedTuple):
     ticks: Any
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class Ticking(jaxrnn.ManualCell):
+class Ticking(ManualLeaky):
     """Counts instants, and says its backward step."""
 
-    input_size: int
-
-    def init(self, key):
-        return {"decay": jax.random.uniform(key, (self.input_size,))}
-
     def initial_carry(self, batch_shape=()):
-        return Ticks(jnp.zeros((*batch_shape, self.input_size)), jnp.zeros(batch_shape, int))
-
-    def step(self, params, carry, drive):
-        return self.forward(params, carry, drive)[:2]
+        return Ticks(super().initial_carry(batch_shape).h, jnp.zeros(batch_shape, int))
 
     def forward(self, params, carry, drive):
-        h = jnp.broadcast_to(params["decay"], drive.shape) * carry.h + drive
-        return Ticks(h, carry.ticks + 1), h, carry.h
+        new, y, residual = super().forward(params, carry, drive)
+        return Ticks(new.h, carry.ticks + 1), y, residual
 
     def backward(self, params, residual, d_carry, d_y):
-        d_h = d_carry.h + d_y
-        return Ticks(jnp.broadcast_to(params["decay"], d_h.shape) * d_h, d_carry.ticks), d_h
-
-    def gradients(self, params, xs, residuals, d_drives):
-        leading = tuple(range(xs.ndim - 1))
-        return {"decay": (d_drives * residuals).sum(axis=leading)}, d_drives
+        received, d_drive = super().backward(params, residual, d_carry, d_y)
+        return Ticks(received.h, d_carry.ticks), d_drive
 
 
 def test_a_backward_step_by_hand_is_left_where_the_carry_holds_integers():

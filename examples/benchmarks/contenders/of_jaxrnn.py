@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jobs import (
     ALPHABET,
@@ -54,7 +53,9 @@ def build(
         return jaxrnn.unroll(layers, params, xs, fold=chosen)[1]
 
     def place(params, sequences):
-        return devices.put(params, model.size.batch), devices.put_batch(*map(jnp.array, sequences))
+        return devices.put(params, model.size.batch), devices.put_batch(
+            *jax_works.on_device(sequences)
+        )
 
     adapter = jax_works.Network(lambda weights: write(model, layers, weights), apply, place=place)
     return jax_works.build(work, model, equations(model), adapter)
@@ -133,7 +134,7 @@ def train(model: Model, fold: Callable, devices: training.Devices) -> Ready:
     return jax_works.training(
         devices.compile(training.make_update(loss, optimizer), rows),
         devices.put(training.init_state(params, optimizer), rows),
-        devices.put_batch(jnp.array(data.tokens), jnp.array(data.targets)),
+        devices.put_batch(*jax_works.on_device((data.tokens, data.targets))),
     )
 
 
